@@ -1,0 +1,104 @@
+# orderhook: build, test, install. Every target of the README starts here; nothing recurses.
+#
+# Knobs: CC, DEVELOPER=1 (warnings are errors; the default in CI), SANITIZE=address,undefined or
+# thread (a tree of its own), BUILD=dir, T=file and C=case for `make check`.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+PYTHON ?= /usr/bin/python3
+
+comma := ,
+BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
+DEVELOPER ?= $(if $(CI),1)
+
+PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
+APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
+	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
+	clang clang-format sqlite3 curl git
+
+CSTD := -std=gnu17
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wvla -Wundef -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers
+HARDENING := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fPIE
+OPTIMISE ?= -O2 -g
+SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
+	-fno-sanitize-recover=all)
+
+# Looked up once, when something is about to be compiled: `make deps` runs without the packages.
+pkg_cflags = $(eval pkg_cflags := $$(shell pkg-config --cflags $(PACKAGES)))$(pkg_cflags)
+pkg_libs = $(eval pkg_libs := $$(shell pkg-config --libs $(PACKAGES)))$(pkg_libs)
+
+ALL_CFLAGS = $(CSTD) $(OPTIMISE) $(WARNINGS) $(if $(DEVELOPER),-Werror) $(HARDENING) \
+	$(SANITIZE_FLAGS) -pthread -Iinclude -I$(BUILD)/gen \
+	-DORDERHOOK_VERSION='"$(VERSION)"' -D_GNU_SOURCE $(pkg_cflags) $(CFLAGS)
+ALL_LDFLAGS = $(SANITIZE_FLAGS) -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+
+# Both programs are one library and a main each; the linker takes what each of them uses.
+MAINS := src/daemon/orderhookd.c src/tools/orderhook.c
+LIB_SOURCES := $(filter-out $(MAINS),$(wildcard src/*/*.c))
+LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/sql_text.o
+UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
+UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+HELPER_SOURCES := $(wildcard tests/lib/*.c)
+TEST_HELPERS := $(HELPER_SOURCES:tests/lib/%.c=$(BUILD)/tests/%)
+SQL_SOURCES := $(sort $(wildcard sql/sqlite/[0-9]*.sql)) sql/sqlite/queries.sql
+
+all: $(BUILD)/orderhookd $(BUILD)/orderhook
+
+# Says nothing when there is nothing to do, so that demo, run and check can begin with it.
+deps:
+	@missing=; for p in $(APT_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || \
+			missing="$$missing $$p"; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	run="apt-get install -y --no-install-recommends$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; else \
+		echo "make deps: packages are missing and installing them needs root. Run:" >&2; \
+		echo "    sudo apt-get update && sudo $$run" >&2; exit 1; \
+	fi; \
+	echo "make deps: installing$$missing"; \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo $$run >/dev/null
+
+$(BUILD)/gen/sql_text.c: sql/embed.awk $(SQL_SOURCES)
+	@mkdir -p $(@D)
+	awk -f sql/embed.awk $(SQL_SOURCES) > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/liborderhook.a: $(LIB_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/orderhookd: $(BUILD)/obj/daemon/orderhookd.o $(BUILD)/liborderhook.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+
+$(BUILD)/orderhook: $(BUILD)/obj/tools/orderhook.o $(BUILD)/liborderhook.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/liborderhook.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -Itests/lib $(ALL_LDFLAGS) -o $@ $< $(BUILD)/liborderhook.a \
+		$(pkg_libs) -lcmocka
+
+$(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(BUILD)/liborderhook.a $(pkg_libs)
+
+tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
+
+clean:
+	rm -rf build
+
+.PHONY: all deps tests-build clean
+.DELETE_ON_ERROR:
+
+-include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

@@ -1,0 +1,162 @@
+/*
+ * The store: events and orders on disk. One process writes (it holds the lock on PATH.lock for
+ * life); everybody else opens read-only and never checkpoints. Functions return errors of the table
+ * and never log; store_problem() has the detail for whoever does.
+ *
+ * Implemented once, over SQLite in WAL mode with synchronous=FULL. struct store_ops is the seam:
+ * the pipeline's tests put a store of their own behind it.
+ */
+#pragma once
+
+#include "orderhook/clock.h"
+#include "orderhook/order_machine.h"
+
+struct store;
+
+/* The outcome of one callback. Poisoned (-ERR_NOT_COMMITTED) until its transaction is on disk. */
+struct store_result {
+	int err;            /* 0 exactly when what follows is durable */
+	int64_t event_id;   /* of the event, or of the first one for a duplicate */
+	enum verdict verdict; /* undefined for an EVENT_OTHER */
+	int from_status;
+	int from_sub_status;
+};
+
+/* One callback to write. Everything but result is borrowed until the call returns. */
+struct store_item {
+	const struct event *event;
+	const struct order_machine *machine;
+	const char *endpoint; /* its name */
+	struct slice body;    /* exactly as received */
+	struct slice head;    /* request line and headers, without the URL token */
+	const char *remote;   /* the caller's address */
+	struct store_result result;
+};
+
+struct store_ops {
+	/*
+	 * Writes the items in their order, in one transaction and one fsync. Poisons every result
+	 * first. Returns 0 when the transaction is durable: then each result.err is 0, or the refusal of
+	 * that item alone (-ERR_TIMESTAMP_STALE). On an error nothing was written, or it is not known
+	 * whether it was, and every result.err is that error.
+	 */
+	int (*write_batch)(struct store *store, struct store_item **items, size_t n);
+	/* True while the path still names the file that is open. -ERR_STORE_MOVED otherwise. */
+	int (*check_file)(struct store *store);
+	/* A real commit that changes nothing a user sees: proves that the store can be written. */
+	int (*touch)(struct store *store);
+	/* Checkpoints what it can without waiting for readers. */
+	int (*checkpoint)(struct store *store);
+	void (*close)(struct store *store);
+};
+
+struct store {
+	const struct store_ops *ops;
+};
+
+/* Makes a new store. -ERR_STORE_EXISTS when there is a file, even an empty one. */
+int store_create(const char *path, const char *environment, struct buf *problem);
+
+/*
+ * Opens the store for its only writer: takes the lock (-ERR_STORE_LOCKED; problem names the
+ * holder's pid), checks that it is ours and of this environment, migrates an older one.
+ * -ERR_STORE_MISSING, _FOREIGN, _NEWER, _ENVIRONMENT, _CORRUPT, _IO. problem says what is wrong,
+ * with which file and what to do.
+ */
+int store_open_writer(
+	const char *path, const char *environment, struct store **ret, struct buf *problem);
+/* NULL is fine. A clean close checkpoints and leaves a WAL file for read-only users. */
+void store_close(struct store *store);
+/* Detail of the last failure, "" when there was none: for a log line. */
+const char *store_problem(const struct store *store);
+/* Size of the write-ahead log in bytes, 0 when it cannot be told. */
+int64_t store_wal_bytes(const struct store *store);
+
+/* Orders per status: for the metrics. Counts are kept by the writer, so this reads ten rows. */
+struct store_status_count {
+	int status;
+	int64_t orders;
+};
+int store_count_orders(
+	struct store *store, struct store_status_count *counts, size_t cap, size_t *ret_n);
+
+/* ------------------------------------------------------------------ reading ------------ */
+
+struct store_reader;
+
+/* Read-only, beside a running daemon or without one. Needs no environment. */
+int store_open_reader(const char *path, struct store_reader **ret, struct buf *problem);
+void store_reader_close(struct store_reader *reader);
+const char *store_reader_problem(const struct store_reader *reader);
+
+/* The columns of the view order_state, in its order and under its names. */
+enum order_column {
+#define STORE_COLUMN(name) ORDER_COL_##name,
+#include "orderhook/tbl/order_column.def"
+#undef STORE_COLUMN
+	ORDER_COL_MAX
+};
+
+/* The same for order_log, without body. */
+enum event_column {
+#define STORE_COLUMN(name) EVENT_COL_##name,
+#include "orderhook/tbl/event_column.def"
+#undef STORE_COLUMN
+	EVENT_COL_MAX
+};
+
+enum store_value_type {
+	STORE_NULL = 0,
+	STORE_INTEGER,
+	STORE_TEXT,
+	STORE_VALUE_TYPE_MAX
+};
+
+struct store_value {
+	enum store_value_type type;
+	int64_t integer;   /* STORE_INTEGER */
+	struct slice text; /* STORE_TEXT, and the decimal text of an integer */
+};
+
+#define STORE_COLUMNS_MAX 24
+
+/* A row's values are borrowed from the cursor until the next step. */
+struct store_row {
+	struct store_value values[STORE_COLUMNS_MAX];
+	size_t n;
+};
+
+/* Zero or NULL members do not filter. */
+struct order_filter {
+	int status; /* 0: any */
+	const char *shop_id;
+	const char *order; /* issOrderNo or orderNo */
+	int64_t since_before_ms; /* in its state since before this instant */
+	int64_t received_from_ms; /* last_received within [from, to) */
+	int64_t received_to_ms;
+	int64_t limit; /* the newest ones, oldest of them first; 0: all */
+};
+
+struct event_filter {
+	const char *order; /* issOrderNo or orderNo */
+	const char *endpoint;
+	uint32_t verdicts; /* bit per enum verdict; 0: any */
+	int auth;          /* enum event_auth + 1; 0: any */
+	int64_t received_from_ms;
+	int64_t received_to_ms;
+	int64_t after_id; /* only newer ones */
+	bool by_occurred; /* in the order of the fold instead of arrival */
+	int64_t limit;    /* the newest ones, oldest of them first; 0: all */
+};
+
+struct store_cursor;
+int store_orders(
+	struct store_reader *reader, const struct order_filter *filter, struct store_cursor **ret);
+int store_events(
+	struct store_reader *reader, const struct event_filter *filter, struct store_cursor **ret);
+/* 1 and a row, 0 at the end, or an error. */
+int store_cursor_next(struct store_cursor *cursor, struct store_row *ret);
+void store_cursor_close(struct store_cursor *cursor);
+
+/* The stored bytes of one event, appended. -ERR_NOT_FOUND. Either buffer may be NULL. */
+int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head);

@@ -1,0 +1,171 @@
+/*
+ * One EVP_MD and one context for each algorithm and thread, made at first use. Thread-local state
+ * is the exception to "no globals": it is a cache, and nobody can observe it but by its speed.
+ */
+#include "orderhook/digest.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+#include "orderhook/err.h"
+
+struct hasher {
+	EVP_MD *md;
+	EVP_MD_CTX *context;
+};
+
+static _Thread_local struct hasher md5;
+static _Thread_local struct hasher sha256;
+
+static int hasher_begin(struct hasher *hasher, const char *name)
+{
+	if (!hasher->md)
+		hasher->md = EVP_MD_fetch(NULL, name, NULL);
+	if (!hasher->context)
+		hasher->context = EVP_MD_CTX_new();
+	if (!hasher->md || !hasher->context)
+		return -ERR_INTERNAL;
+	return EVP_DigestInit_ex2(hasher->context, hasher->md, NULL) == 1 ? 0 : -ERR_INTERNAL;
+}
+
+static int hash_parts(struct hasher *hasher, const char *name, const struct slice *parts, size_t n,
+	uint8_t *out)
+{
+	int err = hasher_begin(hasher, name);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].len && EVP_DigestUpdate(hasher->context, parts[i].at, parts[i].len) != 1)
+			return -ERR_INTERNAL;
+	}
+	return EVP_DigestFinal_ex(hasher->context, out, NULL) == 1 ? 0 : -ERR_INTERNAL;
+}
+
+int digest_md5(const struct slice *parts, size_t n, uint8_t out[DIGEST_MD5_BYTES])
+{
+	return hash_parts(&md5, "MD5", parts, n, out);
+}
+
+int digest_sha256(const struct slice *parts, size_t n, uint8_t out[DIGEST_SHA256_BYTES])
+{
+	return hash_parts(&sha256, "SHA256", parts, n, out);
+}
+
+#define SHA256_BLOCK_BYTES 64
+
+/* RFC 2104 over the reused SHA-256 context: EVP_MAC would fetch anew for every key. */
+int digest_hmac_sha256(
+	struct slice key, const struct slice *parts, size_t n, uint8_t out[DIGEST_SHA256_BYTES])
+{
+	uint8_t block[SHA256_BLOCK_BYTES] = { 0 };
+	uint8_t inner[DIGEST_SHA256_BYTES];
+	struct slice joined[8];
+	int err = 0;
+
+	assert(n < sizeof(joined) / sizeof(joined[0]));
+	if (key.len > sizeof(block))
+		err = digest_sha256(&key, 1, block);
+	else
+		memcpy(block, key.at, key.len);
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] ^= 0x36;
+	joined[0] = (struct slice) { (const char *)block, sizeof(block) };
+	memcpy(joined + 1, parts, n * sizeof(*parts));
+	if (!err)
+		err = digest_sha256(joined, n + 1, inner);
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] ^= 0x36 ^ 0x5c;
+	joined[1] = (struct slice) { (const char *)inner, sizeof(inner) };
+	if (!err)
+		err = digest_sha256(joined, 2, out);
+	explicit_bzero(block, sizeof(block));
+	explicit_bzero(inner, sizeof(inner));
+	return err;
+}
+
+bool digest_equal(const void *a, const void *b, size_t len)
+{
+	return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+static void hex(const uint8_t *bytes, size_t len, const char *digits, char *out)
+{
+	for (size_t i = 0; i < len; i++) {
+		*out++ = digits[bytes[i] >> 4];
+		*out++ = digits[bytes[i] & 15];
+	}
+	*out = '\0';
+}
+
+void digest_hex_lower(const uint8_t *bytes, size_t len, char *out)
+{
+	hex(bytes, len, "0123456789abcdef", out);
+}
+
+void digest_hex_upper(const uint8_t *bytes, size_t len, char *out)
+{
+	hex(bytes, len, "0123456789ABCDEF", out);
+}
+
+static int base64_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* EVP_DecodeBlock skips blanks and counts the padding as bytes; one spelling is wanted here. */
+int digest_base64_decode(struct slice text, uint8_t *out, size_t cap, size_t *ret_len)
+{
+	size_t padding = 0;
+	size_t len = 0;
+
+	if (text.len == 0 || text.len % 4)
+		return -ERR_SYNTAX;
+	while (padding < 2 && text.at[text.len - 1 - padding] == '=')
+		padding++;
+	if (text.len / 4 * 3 - padding > cap)
+		return -ERR_TOO_LONG;
+	for (size_t i = 0; i < text.len; i += 4) {
+		size_t last = i + 4 == text.len ? padding : 0;
+		uint32_t word = 0;
+		for (size_t j = 0; j < 4; j++) {
+			int value = j < 4 - last ? base64_value(text.at[i + j]) : 0;
+			if (value < 0)
+				return -ERR_SYNTAX;
+			word = word << 6 | (uint32_t)value;
+		}
+		/* Bits under the padding must be zero, or two texts would mean the same bytes. */
+		if (last && (word & ((1u << (8 * last)) - 1)))
+			return -ERR_SYNTAX;
+		for (size_t j = 0; j < 3 - last; j++)
+			out[len++] = (uint8_t)(word >> (16 - 8 * j));
+	}
+	*ret_len = len;
+	return 0;
+}
+
+void digest_base64_encode(const uint8_t *bytes, size_t len, char *out)
+{
+	EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+}
+
+static void hasher_end(struct hasher *hasher)
+{
+	EVP_MD_CTX_free(hasher->context);
+	EVP_MD_free(hasher->md);
+	*hasher = (struct hasher) { NULL, NULL };
+}
+
+void digest_thread_end(void)
+{
+	hasher_end(&md5);
+	hasher_end(&sha256);
+}
