@@ -12,6 +12,7 @@ PYTHON ?= /usr/bin/python3
 comma := ,
 BUILD ?= build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))
 DEVELOPER ?= $(if $(CI),1)
+MAKEFLAGS += -j$(shell nproc) -s
 
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
@@ -47,6 +48,9 @@ SQL_SOURCES := $(sort $(wildcard sql/sqlite/[0-9]*.sql)) sql/sqlite/queries.sql
 
 all: $(BUILD)/orderhookd $(BUILD)/orderhook
 
+# For these goals nothing is compiled before the packages are there; a plain `make` installs nothing.
+DEPS_FIRST := $(if $(filter demo run check bench fuzz,$(MAKECMDGOALS)),deps)
+
 # Says nothing when there is nothing to do, so that demo, run and check can begin with it.
 deps:
 	@missing=; for p in $(APT_PACKAGES); do \
@@ -66,11 +70,11 @@ $(BUILD)/gen/sql_text.c: sql/embed.awk $(SQL_SOURCES)
 	@mkdir -p $(@D)
 	awk -f sql/embed.awk $(SQL_SOURCES) > $@.tmp && mv $@.tmp $@
 
-$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/obj/%.o: src/%.c
+$(BUILD)/obj/%.o: src/%.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -84,21 +88,47 @@ $(BUILD)/orderhookd: $(BUILD)/obj/daemon/orderhookd.o $(BUILD)/liborderhook.a
 $(BUILD)/orderhook: $(BUILD)/obj/tools/orderhook.o $(BUILD)/liborderhook.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
-$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/liborderhook.a
+$(BUILD)/tests/unit_filter.o: tests/unit/unit_filter.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -Itests/lib $(ALL_LDFLAGS) -o $@ $< $(BUILD)/liborderhook.a \
-		$(pkg_libs) -lcmocka
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/unit_filter.o $(BUILD)/liborderhook.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
 
 $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $< $(BUILD)/liborderhook.a $(pkg_libs)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
 
 tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
+
+check: deps tests-build
+	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
+
+lint: deps
+	@$(PYTHON) tests/lint/lint.py
+
+demo: deps all
+	@tests/demo.sh $(BUILD)
+
+run: deps all
+	@tests/run-dev.sh $(BUILD)
+
+install: all
+	install -D -m 755 $(BUILD)/orderhookd $(DESTDIR)$(PREFIX)/sbin/orderhookd
+	install -D -m 755 $(BUILD)/orderhook $(DESTDIR)$(PREFIX)/bin/orderhook
+	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/orderhook
+	[ -e $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf ] || \
+		install -m 640 etc/orderhook.conf $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf
+
+# The configuration and the store are the operator's and stay.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/orderhookd $(DESTDIR)$(PREFIX)/bin/orderhook
 
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build clean
+.PHONY: all deps tests-build check lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

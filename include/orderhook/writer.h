@@ -1,0 +1,77 @@
+/*
+ * The writer: one thread, the only writer and the only checkpointer of the store. A callback is
+ * handed to it as a write job; it takes whatever is queued (up to batch_limit), writes it in one
+ * transaction with one fsync, and completes every job of the batch. No timer, no added delay: a
+ * batch is what arrived during the last fsync.
+ *
+ * Ownership of a job: its maker's until writer_submit() succeeds; then the writer's; then, with the
+ * call of done, the maker's again, who reads item.result and frees it. A job that waits longer than
+ * commit_timeout is given up by writer_expire(): done is called with abandoned = true and the job
+ * stays the writer's, which frees it after the commit.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "orderhook/store.h"
+
+struct writer;
+struct write_job;
+
+/* Called without a lock held, from the writer's thread or from writer_expire()'s caller. */
+typedef void (*write_done_fn)(struct write_job *job, void *waiter, bool abandoned);
+
+#define WRITE_JOB_NAME_BYTES 65
+#define WRITE_JOB_REMOTE_BYTES 64
+
+struct write_job {
+	/* The maker fills these before it submits. */
+	struct event event;
+	const struct order_machine *machine;
+	struct buf body;
+	struct buf head;
+	char endpoint[WRITE_JOB_NAME_BYTES];
+	char remote[WRITE_JOB_REMOTE_BYTES];
+	write_done_fn done;
+	void *waiter;
+
+	/* The maker reads item.result once done was called with abandoned = false. */
+	struct store_item item;
+
+	/* The writer's own. */
+	struct write_job *next; /* guarded by the writer's lock */
+	int64_t submitted_us;
+	atomic_int state;
+};
+
+struct writer_options {
+	struct store *store; /* borrowed; nobody else touches it until writer_free() */
+	const struct clock *clock;
+	size_t batch_limit;
+	size_t queue_limit;
+	int64_t commit_timeout_us;
+};
+
+/* Starts the thread. -ERR_NOMEM, -ERR_SYSTEM. */
+int writer_new(const struct writer_options *options, struct writer **ret);
+/* Writes what is queued, completes every job, ends the thread. */
+void writer_free(struct writer *writer);
+
+/* An empty job whose buffers hold up to body_limit bytes each; NULL without memory. */
+struct write_job *write_job_new(size_t body_limit);
+void write_job_free(struct write_job *job); /* NULL is fine */
+
+/* 0 when a job submitted now would be queued; else the reason that writer_submit() would give. */
+int writer_ready(struct writer *writer);
+/* Takes the job over. -ERR_QUEUE_FULL, -ERR_DRAINING, or the failure that stopped the writer; then
+ * the job stays the caller's. */
+int writer_submit(struct writer *writer, struct write_job *job);
+/* Gives up the jobs that have waited longer than commit_timeout. */
+void writer_expire(struct writer *writer);
+
+/* The failure after which nothing will be acknowledged any more, 0 while there is none. */
+int writer_failure(const struct writer *writer);
+/* When the writer last finished a round of its loop: it does at least every second unless it is
+ * stuck in the kernel. For the watchdog. */
+int64_t writer_progress_us(const struct writer *writer);
+size_t writer_queue_depth(struct writer *writer);

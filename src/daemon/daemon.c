@@ -1,0 +1,317 @@
+/*
+ * Start: secrets, store (lock, migrate, one real commit), sockets, writer, listeners, then READY.
+ * Stop: no new connections, requests in flight are answered, the writer drains, the listeners end,
+ * the store closes. Each member is released in the reverse order of its making by one function, so
+ * a start that fails half way uses the same way out.
+ *
+ * The main thread serves nothing. It waits for signals and, several times a second, ends requests
+ * that are past their deadline, gives up commits that take too long, and feeds the watchdog while
+ * the writer makes progress.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon_private.h"
+#include "orderhook/err.h"
+#include "orderhook/log.h"
+#include "orderhook/service.h"
+
+#define ROUND_MS 100
+#define DRAIN_EXTRA_US 2000000 /* on top of commit_timeout and request_timeout */
+#define PROGRESS_LIMIT_US 5000000
+#define PROBLEM_BYTES 1024
+
+static int exit_code_of(int err)
+{
+	switch (err) {
+	case -ERR_STORE_IO:
+	case -ERR_STORE_FULL:
+	case -ERR_STORE_BUSY:
+	case -ERR_STORE_MOVED:
+		return EXIT_STORE_IO;
+	default:
+		return EXIT_CONFIGURATION;
+	}
+}
+
+/* Logs why the start failed, also to systemd's STATUS, and turns the error into the exit code. */
+static int fail(const struct buf *problem, int err)
+{
+	BUF_AUTO struct buf status = BUF_INIT(PROBLEM_BYTES);
+	const char *text = problem->len ? problem->data : err_text(err);
+
+	log_error("cannot start: %s", text);
+	if (buf_addf(&status, "cannot start: %s", text) == 0)
+		service_status(status.data);
+	return exit_code_of(err);
+}
+
+static int open_store(struct daemon *daemon, struct buf *problem)
+{
+	int err = store_open_writer(daemon->config->store.path, daemon->config->store.environment,
+		&daemon->store, problem);
+
+	if (err)
+		return err;
+	/* Ready means that a commit reaches the disk, not that one is expected to. */
+	err = daemon->store->ops->touch(daemon->store);
+	if (err)
+		buf_addf(problem, "%s cannot be written: %s (%s)", daemon->config->store.path,
+			err_text(err), store_problem(daemon->store));
+	return err;
+}
+
+static int open_listeners(struct daemon *daemon, struct buf *problem)
+{
+	const struct config *config = daemon->config;
+	int err = service_listen("http", config->server.listen, config->server.unix_mode,
+		&daemon->http_listener.fd, &daemon->http_listener.made, problem);
+
+	if (err)
+		return err;
+	return service_listen("admin", config->server.admin_listen, 0660,
+		&daemon->admin_listener.fd, &daemon->admin_listener.made, problem);
+}
+
+static int start_writer(struct daemon *daemon)
+{
+	struct writer_options options = {
+		.store = daemon->store,
+		.clock = daemon->clock,
+		.batch_limit = (size_t)daemon->config->store.batch_limit,
+		.queue_limit = (size_t)daemon->config->server.queue_limit,
+		.commit_timeout_us = daemon->config->server.commit_timeout_ms * 1000,
+	};
+
+	return writer_new(&options, &daemon->writer);
+}
+
+static int start_http(struct daemon *daemon)
+{
+	const struct config *config = daemon->config;
+	struct http_server_options options = {
+		.listen_fd = daemon->http_listener.fd,
+		.threads = (unsigned)config->server.threads,
+		.connection_limit = (unsigned)config->server.connection_limit,
+		.keepalive_timeout_ms = config->server.keepalive_timeout_ms,
+		.request_timeout_us = config->server.request_timeout_ms * 1000,
+		.max_body_bytes = config->server.max_body_bytes,
+		.endpoints = daemon->endpoints,
+		.writer = daemon->writer,
+		.clock = daemon->clock,
+	};
+	int err = http_proxies_parse(&config->server.trusted_proxies, &options.proxies);
+
+	return err ? err : http_server_start(&options, &daemon->http);
+}
+
+/* Called from the admin listener's thread: only what is atomic or locked. */
+static size_t not_ready_because(void *context, const char *reasons[ADMIN_REASONS_MAX])
+{
+	struct daemon *daemon = context;
+	int64_t silent_us = clock_elapsed_us(daemon->clock) - writer_progress_us(daemon->writer);
+	int err = writer_ready(daemon->writer);
+	size_t n = 0;
+
+	if (err)
+		reasons[n++] = err_key(err);
+	if (silent_us > PROGRESS_LIMIT_US)
+		reasons[n++] = "writer-stuck";
+	if (__atomic_load_n(&daemon->draining, __ATOMIC_RELAXED) && err != -ERR_DRAINING)
+		reasons[n++] = err_key(ERR_DRAINING);
+	return n;
+}
+
+static int daemon_start(struct daemon *daemon, struct buf *problem)
+{
+	int err = endpoint_set_new(daemon->config, &daemon->endpoints, problem);
+
+	if (!err)
+		err = open_store(daemon, problem);
+	if (!err)
+		err = open_listeners(daemon, problem);
+	if (!err)
+		err = start_writer(daemon);
+	if (!err)
+		err = start_http(daemon);
+	if (!err)
+		err = admin_server_start(
+			daemon->admin_listener.fd, not_ready_because, daemon, &daemon->admin);
+	return err;
+}
+
+static void close_listener(struct listener *listener, const char *address)
+{
+	if (listener->fd < 0)
+		return;
+	close(listener->fd);
+	/* The lock on the store makes sure that no successor has bound the path meanwhile. */
+	if (listener->made && strncmp(address, "unix:", 5) == 0)
+		unlink(address + 5);
+	listener->fd = -1;
+}
+
+/* Whatever was made goes, last first. The store's lock is held until its sockets are gone. */
+static void daemon_release(struct daemon *daemon)
+{
+	writer_free(daemon->writer);
+	http_server_stop(daemon->http);
+	admin_server_stop(daemon->admin);
+	close_listener(&daemon->http_listener, daemon->config->server.listen);
+	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
+	store_close(daemon->store);
+	endpoint_set_unref(daemon->endpoints);
+	config_free(daemon->config);
+}
+
+static void say_ready(struct daemon *daemon)
+{
+	BUF_AUTO struct buf status = BUF_INIT(PROBLEM_BYTES);
+
+	buf_add_string(&status, "serving callbacks on ");
+	service_socket_address(daemon->http_listener.fd, &status);
+	buf_add_string(&status, ", admin on ");
+	service_socket_address(daemon->admin_listener.fd, &status);
+	buf_addf(&status, ", store %s (%s)", daemon->config->store.path,
+		daemon->config->store.environment);
+	log_info("orderhookd %s ready: %s", ORDERHOOK_VERSION, status.data);
+	service_ready(status.data);
+}
+
+/* Endpoints, secrets, proxies and limits are taken over; what needs a restart is named. */
+static void reload(struct daemon *daemon)
+{
+	BUF_AUTO struct buf problem = BUF_INIT(PROBLEM_BYTES);
+	BUF_AUTO struct buf keys = BUF_INIT(PROBLEM_BYTES);
+	struct endpoint_set *endpoints = NULL;
+	struct http_proxies proxies;
+	struct config *next = NULL;
+	int err;
+
+	service_reloading();
+	err = config_load(daemon->config->file, &next, &problem);
+	if (!err)
+		err = endpoint_set_new(next, &endpoints, &problem);
+	if (!err)
+		err = http_proxies_parse(&next->server.trusted_proxies, &proxies);
+	if (err) {
+		log_error("reload refused, the running configuration stays: %s",
+			problem.len ? problem.data : err_text(err));
+		config_free(next);
+		say_ready(daemon);
+		return;
+	}
+	if (config_restart_keys(daemon->config, next, &keys) == 0 && keys.len)
+		log_warning("reloaded, but these keys need a restart: %s", keys.data);
+	http_server_reload(daemon->http, endpoints, &proxies, next->server.request_timeout_ms * 1000,
+		next->server.max_body_bytes);
+	endpoint_set_unref(daemon->endpoints);
+	daemon->endpoints = endpoints;
+	/* The old one stays: its sockets and its store are the ones that are open. */
+	config_free(next);
+	log_info("reloaded %s", daemon->config->file);
+	say_ready(daemon);
+}
+
+static void watchdog_round(struct daemon *daemon, int64_t every_us, int64_t *last_us)
+{
+	int64_t now_us = clock_elapsed_us(daemon->clock);
+
+	if (!every_us || now_us - *last_us < every_us / 4)
+		return;
+	if (now_us - writer_progress_us(daemon->writer) > PROGRESS_LIMIT_US)
+		return;
+	*last_us = now_us;
+	service_watchdog();
+}
+
+static void block_signals(sigset_t *waited)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigemptyset(waited);
+	sigaddset(waited, SIGTERM);
+	sigaddset(waited, SIGINT);
+	sigaddset(waited, SIGHUP);
+	/* Blocked before there are threads, so that all of them inherit it. */
+	pthread_sigmask(SIG_BLOCK, waited, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	/* A file size limit must be a failed write, not a death in the middle of a batch. */
+	sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+/* Until a signal asks for the end or the store fails: then the failure. */
+static int serve(struct daemon *daemon, const sigset_t *waited)
+{
+	const struct timespec round = { .tv_nsec = ROUND_MS * 1000000L };
+	int64_t watchdog_us = service_watchdog_us();
+	int64_t kicked_us = 0;
+
+	for (;;) {
+		int signal_number = sigtimedwait(waited, NULL, &round);
+		if (signal_number == SIGHUP)
+			reload(daemon);
+		if (signal_number == SIGTERM || signal_number == SIGINT) {
+			log_info("stopping: signal %s", signal_number == SIGTERM ? "TERM" : "INT");
+			return 0;
+		}
+		http_server_sweep(daemon->http);
+		writer_expire(daemon->writer);
+		watchdog_round(daemon, watchdog_us, &kicked_us);
+		if (writer_failure(daemon->writer))
+			return writer_failure(daemon->writer);
+	}
+}
+
+static void drain(struct daemon *daemon)
+{
+	const struct timespec round = { .tv_nsec = 10 * 1000000L };
+	int64_t deadline_us = clock_elapsed_us(daemon->clock) + DRAIN_EXTRA_US
+		+ daemon->config->server.commit_timeout_ms * 1000
+		+ daemon->config->server.request_timeout_ms * 1000;
+
+	service_stopping();
+	__atomic_store_n(&daemon->draining, true, __ATOMIC_RELAXED);
+	http_server_drain(daemon->http);
+	while (http_server_connections(daemon->http) && clock_elapsed_us(daemon->clock) < deadline_us) {
+		http_server_sweep(daemon->http);
+		writer_expire(daemon->writer);
+		nanosleep(&round, NULL);
+	}
+	if (http_server_connections(daemon->http))
+		log_warning("%zu connections did not end in time and are cut",
+			http_server_connections(daemon->http));
+}
+
+int daemon_run(struct config *config)
+{
+	struct daemon daemon = { .clock = clock_system(),
+		.config = config,
+		.http_listener = { .fd = -1 },
+		.admin_listener = { .fd = -1 } };
+	BUF_AUTO struct buf problem = BUF_INIT(PROBLEM_BYTES);
+	sigset_t waited;
+	int err;
+
+	order_machine_v5();
+	block_signals(&waited);
+	err = daemon_start(&daemon, &problem);
+	if (err) {
+		int code = fail(&problem, err);
+		daemon_release(&daemon);
+		return code;
+	}
+	say_ready(&daemon);
+	err = serve(&daemon, &waited);
+	drain(&daemon);
+	daemon_release(&daemon);
+	if (err) {
+		log_error("stopped: %s; a restart recovers from the log on disk", err_text(err));
+		return EXIT_STORE_IO;
+	}
+	log_info("stopped: everything accepted was answered");
+	return 0;
+}

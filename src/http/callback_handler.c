@@ -1,0 +1,230 @@
+/*
+ * One request, phase by phase: the gate at the head, the body into the write job, ingest at its
+ * end, then the job goes to the writer and the connection sleeps. Whoever completes the job (the
+ * writer, or the sweeper past commit_timeout) leaves a decision in the call and resumes; the reply
+ * is queued here, and 200 only from a committed result.
+ */
+#include <string.h>
+
+#include "http_private.h"
+#include "orderhook/err.h"
+#include "orderhook/ingest.h"
+#include "orderhook/log.h"
+#include "orderhook/metrics.h"
+
+#define REFUSALS_LOGGED_PER_SECOND 20
+
+/* A flood of junk must not become a flood of log lines: the rest is in the metrics. */
+static bool may_log(int64_t now_us)
+{
+	static _Atomic int64_t second;
+	static atomic_int lines;
+	int64_t now = now_us / 1000000;
+
+	if (atomic_exchange_explicit(&second, now, memory_order_relaxed) != now)
+		atomic_store_explicit(&lines, 0, memory_order_relaxed);
+	return atomic_fetch_add_explicit(&lines, 1, memory_order_relaxed)
+		< REFUSALS_LOGGED_PER_SECOND;
+}
+
+static enum MHD_Result refuse(struct http_connection *connection, int err)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+	const char *endpoint = call->head.endpoint ? call->head.endpoint->name : METRICS_NO_ENDPOINT;
+
+	call->phase = CALL_ANSWERED;
+	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
+	metrics_callback(endpoint, err);
+	if (may_log(clock_elapsed_us(server->options.clock)))
+		log_notice("callback refused: %d %s: %s; endpoint '%s', from %s", err_http_status(err),
+			err_key(err), err_text(err), endpoint, call->remote);
+	return http_reply_refused(server->replies, call->connection, err);
+}
+
+static enum MHD_Result acknowledge(struct http_connection *connection)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+
+	call->phase = CALL_ANSWERED;
+	metrics_callback(call->head.endpoint->name, 0);
+	metrics_request_us(clock_elapsed_us(server->options.clock) - call->start_us);
+	return http_reply_committed(server->replies, call->connection, &call->result,
+		atomic_load_explicit(&server->draining, memory_order_relaxed));
+}
+
+/* The request line is there. On a connection's first request the time runs since accept. */
+void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+
+	call->phase = CALL_HEAD;
+	atomic_store_explicit(&connection->idle, false, memory_order_relaxed);
+	call->connection = mhd;
+	call->refusal = 0;
+	call->head = (struct http_head) { .endpoint = NULL };
+	call->start_us = clock_elapsed_us(server->options.clock);
+	memcpy(call->remote, connection->peer, sizeof(call->remote));
+	if (!connection->fresh)
+		atomic_store_explicit(&connection->deadline_us,
+			call->start_us
+				+ atomic_load_explicit(
+					&server->request_timeout_us, memory_order_relaxed),
+			memory_order_relaxed);
+	connection->fresh = false;
+}
+
+/* The request is over, however it went. The job is never the writer's here: a suspended
+ * connection does not end. */
+void callback_end(struct http_connection *connection)
+{
+	struct http_call *call = &connection->call;
+
+	write_job_free(call->job);
+	call->job = NULL;
+	endpoint_set_unref(call->endpoints);
+	call->endpoints = NULL;
+	call->phase = CALL_IDLE;
+	atomic_store_explicit(&connection->idle, true, memory_order_relaxed);
+	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
+}
+
+static enum MHD_Result take_head(struct http_connection *connection, const char *url,
+	const char *method, const char *version)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+	int64_t max_body
+		= atomic_load_explicit(&server->max_body_bytes, memory_order_relaxed);
+	struct http_proxies proxies;
+	int err;
+
+	pthread_mutex_lock(&server->lock);
+	call->endpoints = endpoint_set_ref(server->options.endpoints);
+	proxies = server->options.proxies;
+	pthread_mutex_unlock(&server->lock);
+
+	call->job = write_job_new((size_t)max_body);
+	if (!call->job)
+		return refuse(connection, -ERR_NOMEM);
+	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,
+		&call->job->head, &call->head);
+	if (connection->trusted && call->head.forwarded_for.at)
+		http_remote_forwarded(&proxies, call->head.forwarded_for, call->remote);
+	if (!err && atomic_load_explicit(&server->draining, memory_order_relaxed))
+		err = -ERR_DRAINING;
+	if (!err)
+		err = writer_ready(server->options.writer);
+	if (!err)
+		err = buf_reserve(&call->job->body, (size_t)call->head.content_length);
+	if (err)
+		return refuse(connection, err);
+	call->phase = CALL_BODY;
+	return MHD_YES;
+}
+
+/*
+ * The commit is known, or given up. From here on the job is ours again, unless it was abandoned:
+ * then it is the writer's for good and must not be touched.
+ */
+static void decided(struct write_job *job, void *waiter, bool abandoned)
+{
+	struct http_connection *connection = waiter;
+	struct http_call *call = &connection->call;
+
+	if (abandoned) {
+		call->refusal = -ERR_COMMIT_TIMEOUT;
+	} else {
+		call->result = job->item.result;
+		call->refusal = call->result.err;
+		call->job = job;
+	}
+	call->phase = CALL_DECIDED;
+	MHD_resume_connection(call->connection);
+}
+
+static enum MHD_Result submit(struct http_connection *connection)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+	struct write_job *job = call->job;
+	int err;
+
+	job->machine = call->head.endpoint->platform->machine();
+	slice_copy(slice_of(call->head.endpoint->name), job->endpoint, sizeof(job->endpoint));
+	memcpy(job->remote, call->remote, sizeof(job->remote));
+	job->done = decided;
+	job->waiter = connection;
+	/* Asleep before the writer can wake it: a resume that comes first would be lost. */
+	call->phase = CALL_COMMITTING;
+	call->job = NULL;
+	MHD_suspend_connection(call->connection);
+	err = writer_submit(server->options.writer, job);
+	if (err) {
+		call->job = job;
+		call->refusal = err;
+		call->phase = CALL_DECIDED;
+		MHD_resume_connection(call->connection);
+	}
+	return MHD_YES;
+}
+
+static enum MHD_Result take_end(struct http_connection *connection)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+	struct delivery delivery = {
+		.body = buf_slice(&call->job->body),
+		.type = call->head.type,
+		.webhook_id = call->head.webhook_id,
+		.webhook_timestamp = call->head.webhook_timestamp,
+		.webhook_signature = call->head.webhook_signature,
+		.token_ok = call->head.token_ok,
+		.received_ms = clock_wall_ms(server->options.clock),
+		.source = EVENT_CALLBACK,
+	};
+	int err;
+
+	/* The request is whole: from here commit_timeout bounds the wait. */
+	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
+	if (delivery.body.len != call->head.content_length)
+		return refuse(connection, -ERR_FRAMING);
+	err = ingest(call->head.endpoint, &delivery, &connection->scratch, &call->job->event);
+	return err ? refuse(connection, err) : submit(connection);
+}
+
+enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const char *url,
+	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
+	void **con_cls)
+{
+	struct http_connection *connection = http_connection_of(mhd);
+	struct http_call *call = &connection->call;
+
+	(void)cls;
+	(void)con_cls;
+	switch (call->phase) {
+	case CALL_HEAD:
+		return take_head(connection, url, method, version);
+	case CALL_BODY:
+		if (*upload_data_size == 0)
+			return take_end(connection);
+		if (buf_add(&call->job->body, upload_data, *upload_data_size))
+			return refuse(connection, -ERR_BODY_TOO_LARGE);
+		*upload_data_size = 0;
+		return MHD_YES;
+	case CALL_DECIDED:
+		return call->refusal ? refuse(connection, call->refusal) : acknowledge(connection);
+	case CALL_ANSWERED:
+		/* What is left of a refused body. */
+		*upload_data_size = 0;
+		return MHD_YES;
+	case CALL_IDLE:
+	case CALL_COMMITTING:
+		break;
+	}
+	/* A request without a request line, or a call while suspended: the library broke a promise. */
+	log_error("http: a request came out of turn; its connection is closed");
+	return MHD_NO;
+}

@@ -1,0 +1,70 @@
+/* What the parts of the callback listener share: one connection, its present request, the server. */
+#pragma once
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "orderhook/http_gate.h"
+#include "orderhook/http_reply.h"
+#include "orderhook/http_server.h"
+
+enum call_phase {
+	CALL_IDLE = 0,  /* no request */
+	CALL_HEAD,      /* the request line is there */
+	CALL_BODY,      /* the head passed the gate */
+	CALL_COMMITTING, /* the job is the writer's and the connection is suspended */
+	CALL_DECIDED,   /* refusal or result stands, the connection was resumed */
+	CALL_ANSWERED   /* a reply is queued */
+};
+
+/* One request. Embedded in its connection, which serves one request at a time. */
+struct http_call {
+	enum call_phase phase;
+	struct MHD_Connection *connection;
+	struct endpoint_set *endpoints; /* a reference, while a request is served */
+	struct http_head head;
+	struct write_job *job; /* ours, but in CALL_COMMITTING */
+	int refusal;
+	struct store_result result;
+	int64_t start_us;
+	char remote[HTTP_REMOTE_BYTES];
+};
+
+struct http_connection {
+	struct http_server *server;
+	struct http_connection *next; /* guarded by the server's lock */
+	struct http_connection *prev; /* guarded by the server's lock */
+	int fd;
+	bool trusted; /* the peer is a trusted proxy */
+	bool fresh;   /* no request yet: the deadline counts from accept. The library thread's */
+	char peer[HTTP_REMOTE_BYTES];
+	/* When the request must be whole; 0: none is being read. */
+	_Atomic int64_t deadline_us;
+	atomic_bool idle; /* between requests, or before the first */
+	atomic_bool shut; /* reading was shut down */
+	struct buf scratch; /* for ingest */
+	struct http_call call;
+};
+
+struct http_server {
+	struct MHD_Daemon *daemon;
+	struct http_server_options options; /* endpoints and proxies: guarded by lock */
+	struct http_replies *replies;
+	_Atomic int64_t request_timeout_us;
+	_Atomic int64_t max_body_bytes;
+	atomic_bool draining;
+	pthread_mutex_t lock;
+	struct http_connection *connections; /* guarded by lock */
+	size_t n_connections;                /* guarded by lock */
+};
+
+/* http_server.c: what notify_connection() keeps with a connection; NULL when it had no memory. */
+struct http_connection *http_connection_of(struct MHD_Connection *mhd);
+
+/* callback_handler.c: the access handler, and what ends a request. */
+enum MHD_Result callback_handle(void *cls, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
+	void **con_cls);
+void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd);
+void callback_end(struct http_connection *connection);

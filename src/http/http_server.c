@@ -1,0 +1,265 @@
+/*
+ * Connections are kept in a list so that a sweeper in another thread can end those whose request
+ * does not become whole: it shuts their socket down for reading, which libmicrohttpd sees as the
+ * peer's end. A descriptor is in the list only between the two notifications of the library, which
+ * take the same lock, so the sweeper never shuts down a number that was reused.
+ *
+ * The listening socket may be shared with systemd: MHD_stop_daemon() would shut it down for
+ * everybody, so it is taken away by MHD_quiesce_daemon() first, on every way out.
+ */
+#include "orderhook/http_server.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http_private.h"
+#include "orderhook/err.h"
+#include "orderhook/log.h"
+#include "orderhook/metrics.h"
+
+#define CONNECTION_MEMORY_BYTES (32 * 1024)
+
+static void connection_opened(
+	struct http_server *server, struct MHD_Connection *mhd, void **socket_context)
+{
+	struct http_connection *connection = calloc(1, sizeof(*connection));
+	const union MHD_ConnectionInfo *info;
+
+	*socket_context = connection;
+	if (!connection)
+		return; /* the URI callback finds none and the request is dropped */
+	connection->server = server;
+	connection->fresh = true;
+	atomic_init(&connection->idle, true);
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+	connection->fd = info ? info->connect_fd : -1;
+	atomic_store(&connection->deadline_us,
+		clock_elapsed_us(server->options.clock)
+			+ atomic_load_explicit(&server->request_timeout_us, memory_order_relaxed));
+	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	pthread_mutex_lock(&server->lock);
+	connection->trusted = http_remote_peer(
+		&server->options.proxies, info ? info->client_addr : NULL, connection->peer);
+	buf_init(&connection->scratch, (size_t)server->options.max_body_bytes * 2 + 4096);
+	connection->next = server->connections;
+	if (connection->next)
+		connection->next->prev = connection;
+	server->connections = connection;
+	server->n_connections++;
+	pthread_mutex_unlock(&server->lock);
+}
+
+static void connection_closed(struct http_server *server, struct http_connection *connection)
+{
+	if (!connection)
+		return;
+	pthread_mutex_lock(&server->lock);
+	if (connection->prev)
+		connection->prev->next = connection->next;
+	else
+		server->connections = connection->next;
+	if (connection->next)
+		connection->next->prev = connection->prev;
+	server->n_connections--;
+	pthread_mutex_unlock(&server->lock);
+	callback_end(connection);
+	buf_release(&connection->scratch);
+	free(connection);
+}
+
+static void notify_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		connection_opened(cls, mhd, socket_context);
+	} else {
+		connection_closed(cls, *socket_context);
+		*socket_context = NULL;
+	}
+}
+
+struct http_connection *http_connection_of(struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info
+		= MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+static void *notify_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
+{
+	struct http_connection *connection = http_connection_of(mhd);
+
+	(void)cls;
+	(void)uri;
+	if (connection)
+		callback_begin(connection, mhd);
+	return NULL;
+}
+
+static void notify_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+	enum MHD_RequestTerminationCode code)
+{
+	struct http_connection *connection = http_connection_of(mhd);
+
+	(void)cls;
+	(void)con_cls;
+	(void)code;
+	if (connection)
+		callback_end(connection);
+}
+
+static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char *url,
+	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
+	void **con_cls)
+{
+	if (!http_connection_of(mhd))
+		return MHD_NO;
+	return callback_handle(
+		cls, mhd, url, method, version, upload_data, upload_data_size, con_cls);
+}
+
+/* The path is compared as the bytes that came: nothing is unescaped. */
+static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
+{
+	(void)cls;
+	(void)mhd;
+	return strlen(text);
+}
+
+static void library_log(void *cls, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
+
+static void library_log(void *cls, const char *format, va_list args)
+{
+	char line[512];
+
+	(void)cls;
+	vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = '\0';
+	log_debug("libmicrohttpd: %s", line);
+}
+
+static struct MHD_Daemon *start_daemon(struct http_server *server)
+{
+	const struct http_server_options *options = &server->options;
+	unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME
+		| MHD_USE_ERROR_LOG;
+	struct MHD_OptionItem more[2] = { { MHD_OPTION_END, 0, NULL }, { MHD_OPTION_END, 0, NULL } };
+
+	/* A pool of one thread would be a second thread for nothing. */
+	if (options->threads > 1)
+		more[0] = (struct MHD_OptionItem) { MHD_OPTION_THREAD_POOL_SIZE,
+			(intptr_t)options->threads, NULL };
+	return MHD_start_daemon(flags, 0, NULL, NULL, handle, server,
+		MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, options->connection_limit,
+		MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)((options->keepalive_timeout_ms + 999) / 1000),
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_NOTIFY_CONNECTION, notify_connection, server,
+		MHD_OPTION_NOTIFY_COMPLETED, notify_completed, server,
+		MHD_OPTION_URI_LOG_CALLBACK, notify_uri, server,
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+}
+
+int http_server_start(const struct http_server_options *options, struct http_server **ret)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	const struct endpoint *first = endpoint_set_get(options->endpoints, 0);
+
+	if (!server)
+		return -ERR_NOMEM;
+	server->options = *options;
+	server->options.endpoints = endpoint_set_ref(options->endpoints);
+	atomic_init(&server->request_timeout_us, options->request_timeout_us);
+	atomic_init(&server->max_body_bytes, options->max_body_bytes);
+	pthread_mutex_init(&server->lock, NULL);
+	server->replies = http_replies_new(first->platform);
+	if (server->replies)
+		server->daemon = start_daemon(server);
+	if (!server->daemon) {
+		int err = server->replies ? -ERR_SYSTEM : -ERR_NOMEM;
+		http_server_stop(server);
+		return err;
+	}
+	*ret = server;
+	return 0;
+}
+
+/* Ends reading: what the library has not read whole it now closes. */
+static void shut(struct http_connection *connection)
+{
+	if (!atomic_exchange(&connection->shut, true))
+		shutdown(connection->fd, SHUT_RD);
+}
+
+void http_server_sweep(struct http_server *server)
+{
+	int64_t now_us = clock_elapsed_us(server->options.clock);
+	bool draining = atomic_load(&server->draining);
+
+	pthread_mutex_lock(&server->lock);
+	for (struct http_connection *c = server->connections; c; c = c->next) {
+		int64_t deadline_us = atomic_load(&c->deadline_us);
+		if (deadline_us && now_us > deadline_us) {
+			if (!atomic_load(&c->shut))
+				metrics_callback(METRICS_NO_ENDPOINT, -ERR_REQUEST_TIMEOUT);
+			shut(c);
+		} else if (draining && atomic_load(&c->idle)) {
+			shut(c);
+		}
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
+	const struct http_proxies *proxies, int64_t request_timeout_us, int64_t max_body_bytes)
+{
+	struct endpoint_set *old;
+
+	pthread_mutex_lock(&server->lock);
+	old = server->options.endpoints;
+	server->options.endpoints = endpoint_set_ref(endpoints);
+	server->options.proxies = *proxies;
+	server->options.max_body_bytes = max_body_bytes;
+	pthread_mutex_unlock(&server->lock);
+	endpoint_set_unref(old);
+	atomic_store(&server->request_timeout_us, request_timeout_us);
+	atomic_store(&server->max_body_bytes, max_body_bytes);
+}
+
+void http_server_drain(struct http_server *server)
+{
+	atomic_store(&server->draining, true);
+	MHD_quiesce_daemon(server->daemon);
+}
+
+size_t http_server_connections(struct http_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	size_t n = server->n_connections;
+	pthread_mutex_unlock(&server->lock);
+	return n;
+}
+
+void http_server_stop(struct http_server *server)
+{
+	if (!server)
+		return;
+	if (server->daemon) {
+		if (!atomic_load(&server->draining))
+			http_server_drain(server);
+		MHD_stop_daemon(server->daemon);
+	}
+	http_replies_free(server->replies);
+	endpoint_set_unref(server->options.endpoints);
+	pthread_mutex_destroy(&server->lock);
+	free(server);
+}

@@ -1,0 +1,414 @@
+/*
+ * A list of jobs, a lock, a condition. The thread takes the whole list (up to batch_limit) at once,
+ * so the lock is held for pointer work only, and the condition is signalled only while the thread
+ * sleeps: under load a submission is a lock, three stores and an unlock.
+ *
+ * Who completes a job is decided by one atomic exchange on its state: WAITED to DONE by the writer,
+ * WAITED to ABANDONED by writer_expire(). Whoever finds WAITED calls done; the writer, finding
+ * ABANDONED, frees the job that nobody waits for.
+ *
+ * Failures: a full disk and a busy store pass, and the next batch tries again. A store that failed
+ * in a way that an fsync may have been lost, or whose file is gone, is never written again: the
+ * failure sticks, every job is refused, and the daemon ends (74) so that recovery starts from the
+ * log on disk.
+ */
+#include "orderhook/writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "orderhook/err.h"
+#include "orderhook/log.h"
+#include "orderhook/metrics.h"
+
+#define IDLE_ROUND_US 1000000
+#define STATUSES_MAX 16
+
+enum job_state {
+	JOB_WAITED = 0,
+	JOB_DONE,
+	JOB_ABANDONED
+};
+
+struct writer {
+	struct writer_options options;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+
+	struct write_job *queue_first; /* guarded by lock */
+	struct write_job **queue_end;  /* guarded by lock */
+	size_t n_queued;               /* guarded by lock */
+	size_t n_batch;                /* guarded by lock: jobs in batch not completed yet */
+	bool asleep;                   /* guarded by lock */
+	bool stopping;                 /* guarded by lock */
+
+	struct write_job **batch; /* the thread writes it under lock, writer_expire() reads it so */
+	struct store_item **items;
+	int64_t housekept_us; /* the thread's */
+
+	atomic_int failure;
+	_Atomic int64_t progress_us;
+};
+
+struct write_job *write_job_new(size_t body_limit)
+{
+	struct write_job *job = malloc(sizeof(*job));
+
+	if (!job)
+		return NULL;
+	memset(&job->item, 0, sizeof(job->item));
+	job->machine = NULL;
+	job->done = NULL;
+	job->waiter = NULL;
+	job->next = NULL;
+	job->endpoint[0] = '\0';
+	job->remote[0] = '\0';
+	buf_init(&job->body, body_limit);
+	buf_init(&job->head, 64 * 1024);
+	atomic_init(&job->state, JOB_WAITED);
+	return job;
+}
+
+void write_job_free(struct write_job *job)
+{
+	if (!job)
+		return;
+	buf_release(&job->body);
+	buf_release(&job->head);
+	free(job);
+}
+
+static int refusal_locked(const struct writer *writer)
+{
+	int failure = atomic_load_explicit(&writer->failure, memory_order_relaxed);
+
+	if (failure)
+		return failure;
+	if (writer->stopping)
+		return -ERR_DRAINING;
+	if (writer->n_queued + writer->n_batch >= writer->options.queue_limit)
+		return -ERR_QUEUE_FULL;
+	return 0;
+}
+
+int writer_ready(struct writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	int err = refusal_locked(writer);
+	pthread_mutex_unlock(&writer->lock);
+	return err;
+}
+
+static void job_prepare(struct write_job *job)
+{
+	job->item.event = &job->event;
+	job->item.machine = job->machine;
+	job->item.endpoint = job->endpoint;
+	job->item.body = buf_slice(&job->body);
+	job->item.head = buf_slice(&job->head);
+	job->item.remote = job->remote;
+	job->item.result = (struct store_result) { .err = -ERR_NOT_COMMITTED };
+	job->next = NULL;
+}
+
+int writer_submit(struct writer *writer, struct write_job *job)
+{
+	bool wake;
+	int err;
+
+	assert(job->done && job->machine);
+	job_prepare(job);
+	job->submitted_us = clock_elapsed_us(writer->options.clock);
+	atomic_store_explicit(&job->state, JOB_WAITED, memory_order_relaxed);
+
+	pthread_mutex_lock(&writer->lock);
+	err = refusal_locked(writer);
+	wake = !err && writer->asleep;
+	if (!err) {
+		*writer->queue_end = job;
+		writer->queue_end = &job->next;
+		writer->n_queued++;
+		/* Cleared here, so that a burst signals once and not once for each job. */
+		writer->asleep = false;
+	}
+	pthread_mutex_unlock(&writer->lock);
+	if (wake)
+		pthread_cond_signal(&writer->wake);
+	return err;
+}
+
+/* Sleeps until there is work or a second has passed. */
+static void wait_for_work(struct writer *writer)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += IDLE_ROUND_US / 1000000;
+	writer->asleep = true;
+	while (!writer->queue_first && !writer->stopping) {
+		if (pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == ETIMEDOUT)
+			break;
+	}
+	writer->asleep = false;
+}
+
+static size_t take_batch(struct writer *writer)
+{
+	size_t n = 0;
+
+	while (writer->queue_first && n < writer->options.batch_limit) {
+		struct write_job *job = writer->queue_first;
+		writer->queue_first = job->next;
+		writer->batch[n] = job;
+		writer->items[n] = &job->item;
+		n++;
+	}
+	if (!writer->queue_first)
+		writer->queue_end = &writer->queue_first;
+	writer->n_queued -= n;
+	writer->n_batch = n;
+	return n;
+}
+
+/* A failure that passes by itself leaves the writer at work. */
+static bool is_final(int err)
+{
+	return err == -ERR_STORE_IO || err == -ERR_STORE_MOVED || err == -ERR_STORE_CORRUPT
+		|| err == -ERR_INTERNAL;
+}
+
+static void note_failure(struct writer *writer, int err)
+{
+	if (!is_final(err)) {
+		log_error("store: batch refused: %s (%s); callers are asked to retry", err_text(err),
+			store_problem(writer->options.store));
+		return;
+	}
+	log_error("store: %s (%s); nothing more is acknowledged", err_text(err),
+		store_problem(writer->options.store));
+	atomic_store(&writer->failure, err);
+}
+
+/* At least every second: is the file still ours, and what do the gauges say. */
+static void housekeep(struct writer *writer, int64_t now_us)
+{
+	struct store *store = writer->options.store;
+	struct store_status_count counts[STATUSES_MAX];
+	size_t n = 0;
+	int err;
+
+	if (now_us - writer->housekept_us < IDLE_ROUND_US || atomic_load(&writer->failure))
+		return;
+	writer->housekept_us = now_us;
+	err = store->ops->check_file(store);
+	if (err) {
+		note_failure(writer, err);
+		return;
+	}
+	metrics_wal_bytes(store_wal_bytes(store));
+	if (store_count_orders(store, counts, STATUSES_MAX, &n) == 0) {
+		for (size_t i = 0; i < n; i++)
+			metrics_orders(counts[i].status, counts[i].orders);
+	}
+}
+
+static void write_batch(struct writer *writer, size_t n)
+{
+	struct store *store = writer->options.store;
+	int64_t start_us = clock_elapsed_us(writer->options.clock);
+	int err = atomic_load(&writer->failure);
+
+	housekeep(writer, start_us);
+	if (!err)
+		err = atomic_load(&writer->failure);
+	if (!err) {
+		err = store->ops->write_batch(store, writer->items, n);
+		if (err)
+			note_failure(writer, err);
+		else
+			metrics_commit(clock_elapsed_us(writer->options.clock) - start_us, n,
+				clock_wall_ms(writer->options.clock));
+	}
+	/* A batch that was never tried is refused with the failure that kept it from it. */
+	for (size_t i = 0; err && i < n; i++)
+		writer->items[i]->result = (struct store_result) { .err = err };
+}
+
+static void complete(struct write_job *job)
+{
+	const struct store_result *result = &job->item.result;
+
+	if (result->err == 0 && job->event.kind == EVENT_ORDER)
+		metrics_event(result->verdict);
+	if (atomic_exchange(&job->state, JOB_DONE) == JOB_ABANDONED)
+		write_job_free(job);
+	else
+		job->done(job, job->waiter, false);
+}
+
+static void *writer_run(void *arg)
+{
+	struct writer *writer = arg;
+
+	pthread_mutex_lock(&writer->lock);
+	for (;;) {
+		if (!writer->queue_first && !writer->stopping)
+			wait_for_work(writer);
+		if (!writer->queue_first && writer->stopping)
+			break;
+		size_t n = take_batch(writer);
+		pthread_mutex_unlock(&writer->lock);
+
+		if (n)
+			write_batch(writer, n);
+		else
+			housekeep(writer, clock_elapsed_us(writer->options.clock));
+
+		/* From here on writer_expire() does not see the batch, so each job has one owner. */
+		pthread_mutex_lock(&writer->lock);
+		writer->n_batch = 0;
+		metrics_queue_depth(writer->n_queued);
+		pthread_mutex_unlock(&writer->lock);
+		for (size_t i = 0; i < n; i++)
+			complete(writer->batch[i]);
+		atomic_store(&writer->progress_us, clock_elapsed_us(writer->options.clock));
+		pthread_mutex_lock(&writer->lock);
+	}
+	pthread_mutex_unlock(&writer->lock);
+	digest_thread_end();
+	return NULL;
+}
+
+/* Marks a job abandoned if it has waited too long; true when the caller must call its done. */
+static bool expire_job(struct writer *writer, struct write_job *job, int64_t now_us)
+{
+	int waited = JOB_WAITED;
+
+	return now_us - job->submitted_us > writer->options.commit_timeout_us
+		&& atomic_compare_exchange_strong(&job->state, &waited, JOB_ABANDONED);
+}
+
+struct expired {
+	struct write_job *job;
+	write_done_fn done;
+	void *waiter;
+};
+
+#define EXPIRE_AT_ONCE 64
+
+static size_t collect_expired(struct writer *writer, int64_t now_us, struct expired *expired)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&writer->lock);
+	for (size_t i = 0; i < writer->n_batch && n < EXPIRE_AT_ONCE; i++) {
+		struct write_job *job = writer->batch[i];
+		if (expire_job(writer, job, now_us))
+			expired[n++] = (struct expired) { job, job->done, job->waiter };
+	}
+	for (struct write_job *job = writer->queue_first; job && n < EXPIRE_AT_ONCE;
+		job = job->next) {
+		if (expire_job(writer, job, now_us))
+			expired[n++] = (struct expired) { job, job->done, job->waiter };
+	}
+	pthread_mutex_unlock(&writer->lock);
+	return n;
+}
+
+void writer_expire(struct writer *writer)
+{
+	struct expired expired[EXPIRE_AT_ONCE];
+	int64_t now_us = clock_elapsed_us(writer->options.clock);
+	size_t n;
+
+	do {
+		n = collect_expired(writer, now_us, expired);
+		for (size_t i = 0; i < n; i++)
+			expired[i].done(expired[i].job, expired[i].waiter, true);
+	} while (n == EXPIRE_AT_ONCE);
+}
+
+int writer_failure(const struct writer *writer)
+{
+	return atomic_load(&writer->failure);
+}
+
+int64_t writer_progress_us(const struct writer *writer)
+{
+	return atomic_load(&writer->progress_us);
+}
+
+size_t writer_queue_depth(struct writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	size_t depth = writer->n_queued + writer->n_batch;
+	pthread_mutex_unlock(&writer->lock);
+	return depth;
+}
+
+static int start_thread(struct writer *writer)
+{
+	pthread_condattr_t attributes;
+	int err;
+
+	pthread_mutex_init(&writer->lock, NULL);
+	/* Deadlines must not move when somebody sets the clock. */
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	err = pthread_create(&writer->thread, NULL, writer_run, writer);
+	if (err) {
+		pthread_cond_destroy(&writer->wake);
+		pthread_mutex_destroy(&writer->lock);
+	}
+	return err ? -ERR_SYSTEM : 0;
+}
+
+static void writer_free_memory(struct writer *writer)
+{
+	free(writer->batch);
+	free(writer->items);
+	free(writer);
+}
+
+int writer_new(const struct writer_options *options, struct writer **ret)
+{
+	struct writer *writer = calloc(1, sizeof(*writer));
+	int err = -ERR_NOMEM;
+
+	if (!writer)
+		return -ERR_NOMEM;
+	writer->options = *options;
+	writer->queue_end = &writer->queue_first;
+	writer->batch = calloc(options->batch_limit, sizeof(struct write_job *));
+	writer->items = calloc(options->batch_limit, sizeof(struct store_item *));
+	atomic_store(&writer->progress_us, clock_elapsed_us(options->clock));
+	if (writer->batch && writer->items)
+		err = start_thread(writer);
+	if (err) {
+		writer_free_memory(writer);
+		return err;
+	}
+	*ret = writer;
+	return 0;
+}
+
+void writer_free(struct writer *writer)
+{
+	if (!writer)
+		return;
+	pthread_mutex_lock(&writer->lock);
+	writer->stopping = true;
+	pthread_mutex_unlock(&writer->lock);
+	pthread_cond_signal(&writer->wake);
+	pthread_join(writer->thread, NULL);
+	pthread_cond_destroy(&writer->wake);
+	pthread_mutex_destroy(&writer->lock);
+	writer_free_memory(writer);
+}

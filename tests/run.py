@@ -1,0 +1,149 @@
+"""Runs the tests and counts them; `make check` is the way in.
+
+Kinds: lint (tests/lint/lint.py, a test for each check), unit (cmocka programs), build (the other
+compiler and the sanitizers, each a build and a run of the unit tests), integration (pytest, the real
+programs). T=name picks files, C=case picks cases in them; a name that matches nothing fails.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.environ.get("ORDERHOOK_BUILD", "build")
+PYTHON = sys.executable
+
+
+class Totals:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    def add(self, ok, name, detail=""):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name}", flush=True)
+            if detail:
+                print("    " + detail.strip().replace("\n", "\n    "), flush=True)
+
+
+def run(args, env=None, timeout=900):
+    """Output and exit code; a program that hangs is ended and has failed."""
+    try:
+        done = subprocess.run(args, cwd=ROOT, env={**os.environ, **(env or {})}, timeout=timeout,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace")
+        return done.stdout, done.returncode
+    except subprocess.TimeoutExpired as late:
+        out = late.stdout or b""
+        return (out.decode(errors="replace") if isinstance(out, bytes) else out) + "\ntimed out", -1
+
+
+def run_lint(totals, case):
+    names, _ = run([PYTHON, "tests/lint/lint.py", "--list"])
+    for name in names.split():
+        if case and case not in name:
+            continue
+        out, code = run([PYTHON, "tests/lint/lint.py", name])
+        totals.add(code == 0, f"lint {name}", out)
+
+
+def run_unit(totals, binary, case, label=""):
+    name = os.path.basename(binary)
+    env = {"CMOCKA_MESSAGE_OUTPUT": "TAP"}
+    if case:
+        env["TEST_CASE"] = f"*{case}*"
+    out, code = run([binary], env)
+    results = re.findall(r"^(ok|not ok) \d+ - (\S+)", out, re.M)
+    for state, test in results:
+        totals.add(state == "ok", f"{label}{name} {test}", out if state != "ok" else "")
+    # A crash ends the output early, and a report of a sanitizer changes only the exit code.
+    if code != 0 and all(state == "ok" for state, _ in results):
+        totals.add(False, f"{label}{name}", out[-4000:] + f"\nexit code {code}")
+
+
+def unit_binaries(build):
+    sources = sorted(os.listdir(os.path.join(ROOT, "tests/unit")))
+    return [os.path.join(build, "tests", s[:-2]) for s in sources
+            if s.startswith("test_") and s.endswith(".c")]
+
+
+def run_build(totals, name, arguments, build):
+    """Builds a tree of its own and runs its unit tests."""
+    out, code = run(["make", "-j2", "DEVELOPER=1", *arguments, "tests-build"])
+    totals.add(code == 0, f"build {name}", out[-4000:])
+    if code == 0 and name != "clang":
+        for binary in unit_binaries(build):
+            run_unit(totals, binary, None, f"{name} ")
+
+
+def run_pytest(totals, files, case):
+    report = os.path.join(ROOT, BUILD, "pytest.xml")
+    args = [PYTHON, "-m", "pytest", "-q", "-x" if os.environ.get("X") else "-q", "-p",
+            "no:cacheprovider", f"--junitxml={report}", *files]
+    if case:
+        args += ["-k", case]
+    if os.path.exists(report):
+        os.unlink(report)
+    out, code = run(args, {"PYTHONDONTWRITEBYTECODE": "1"}, timeout=3600)
+    count = 0
+    if os.path.exists(report):
+        for test in xml.parse(report).getroot().iter("testcase"):
+            if test.find("skipped") is not None:
+                print(f"skipped {test.get('name')}: {test.find('skipped').get('message')}")
+                continue
+            bad = test.find("failure") if test.find("failure") is not None else test.find("error")
+            name = f"{test.get('classname')} {test.get('name')}"
+            totals.add(bad is None, name, (bad.text or "")[-4000:] if bad is not None else "")
+            count += 1
+    if code != 0 and (count == 0 or totals.failed == 0):
+        totals.add(False, "pytest", out[-4000:])
+
+
+def matches(wanted, name):
+    return not wanted or wanted in (name, "test_" + name, os.path.splitext(name)[0]) \
+        or os.path.splitext(name)[0] == "test_" + wanted
+
+
+def main():
+    wanted, case = os.environ.get("T"), os.environ.get("C")
+    totals = Totals()
+    began = time.monotonic()
+
+    def step(name):
+        print(f"[{time.monotonic() - began:5.0f} s] {name}", flush=True)
+
+    if matches(wanted, "lint"):
+        step("lint")
+        run_lint(totals, case)
+    step("unit")
+    for binary in unit_binaries(BUILD):
+        if matches(wanted, os.path.basename(binary)):
+            run_unit(totals, binary, case)
+    if not wanted and not os.environ.get("SANITIZE"):
+        step("build with the other compiler")
+        run_build(totals, "clang", ["CC=clang", "BUILD=build/clang"], "build/clang")
+        step("unit under AddressSanitizer and UndefinedBehaviorSanitizer")
+        run_build(totals, "asan", ["SANITIZE=address,undefined"], "build/address-undefined")
+        step("unit under ThreadSanitizer")
+        run_build(totals, "tsan", ["SANITIZE=thread"], "build/thread")
+    files = [os.path.join("tests/integration", f)
+             for f in sorted(os.listdir(os.path.join(ROOT, "tests/integration")))
+             if f.startswith("test_") and f.endswith(".py") and matches(wanted, f)]
+    if files:
+        step("integration")
+        run_pytest(totals, files, case)
+    if totals.passed + totals.failed == 0:
+        totals.add(False, f"nothing matches T={wanted or ''} C={case or ''}")
+    step("done")
+    print(f"{totals.passed} passed, {totals.failed} failed")
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
