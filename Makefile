@@ -39,7 +39,8 @@ ALL_LDFLAGS = $(SANITIZE_FLAGS) -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-neede
 # Both programs are one library and a main each; the linker takes what each of them uses.
 MAINS := src/daemon/orderhookd.c src/tools/orderhook.c
 LIB_SOURCES := $(filter-out $(MAINS),$(wildcard src/*/*.c))
-LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/sql_text.o
+LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) \
+	$(if $(wildcard sql/sqlite/queries.sql),$(BUILD)/obj/gen/sql_text.o)
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 HELPER_SOURCES := $(wildcard tests/lib/*.c)
