@@ -93,18 +93,29 @@ void callback_end(struct http_connection *connection)
 	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
 }
 
+/* A trusted proxy says for whom it calls. */
+static void take_forwarded(struct http_connection *connection)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+
+	if (!connection->trusted || !call->head.forwarded_for.at)
+		return;
+	pthread_mutex_lock(&server->lock);
+	http_remote_forwarded(&server->options.proxies, call->head.forwarded_for, call->remote);
+	pthread_mutex_unlock(&server->lock);
+}
+
 static enum MHD_Result take_head(struct http_connection *connection, const char *url,
 				 const char *method, const char *version)
 {
 	struct http_server *server = connection->server;
 	struct http_call *call = &connection->call;
 	int64_t max_body = atomic_load_explicit(&server->max_body_bytes, memory_order_relaxed);
-	struct http_proxies proxies;
 	int err;
 
 	pthread_mutex_lock(&server->lock);
 	call->endpoints = endpoint_set_ref(server->options.endpoints);
-	proxies = server->options.proxies;
 	pthread_mutex_unlock(&server->lock);
 
 	call->job = write_job_new((size_t)max_body);
@@ -112,8 +123,7 @@ static enum MHD_Result take_head(struct http_connection *connection, const char 
 		return refuse(connection, -ERR_NOMEM);
 	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,
 			&call->job->head, &call->head);
-	if (connection->trusted && call->head.forwarded_for.at)
-		http_remote_forwarded(&proxies, call->head.forwarded_for, call->remote);
+	take_forwarded(connection);
 	if (!err && atomic_load_explicit(&server->draining, memory_order_relaxed))
 		err = -ERR_DRAINING;
 	if (!err)
