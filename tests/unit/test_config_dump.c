@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "orderhook/config.h"
@@ -189,6 +190,62 @@ static void restart_is_asked_for_by_name_and_only_where_needed(void **state)
 		"[store] environment, [store] retention, [store] held_limit");
 }
 
+/* From the project's root, where the tests are run. */
+static struct config *load(const char *file)
+{
+	BUF_AUTO struct buf problem = BUF_INIT(4096);
+	struct config *config = NULL;
+
+	if (config_load(file, &config, &problem))
+		fail_msg("%s", problem.data);
+	return config;
+}
+
+/* "#key = value" becomes "key = value"; other comments have a blank behind their #. */
+static void uncomment(const char *file, struct buf *out)
+{
+	char line[4096];
+	FILE *stream = fopen(file, "re");
+
+	assert_non_null(stream);
+	while (fgets(line, sizeof(line), stream)) {
+		bool key = line[0] == '#' && line[1] != ' ' && strchr(line, '=');
+		assert_int_equal(buf_add_string(out, line + key), 0);
+	}
+	fclose(stream);
+}
+
+static void packaged_example_says_what_the_defaults_are(void **state)
+{
+	BUF_AUTO struct buf text = BUF_INIT(DUMP_BYTES);
+	BUF_AUTO struct buf commented = BUF_INIT(DUMP_BYTES);
+	BUF_AUTO struct buf uncommented = BUF_INIT(DUMP_BYTES);
+	struct config *config = load("etc/orderhook.conf");
+
+	(void)state;
+	dump(config, &commented);
+	config_free(config);
+	uncomment("etc/orderhook.conf", &text);
+	assert_non_null(strstr(text.data, "\nqueue_limit = 4096\n"));
+	config = parse(text.data);
+	dump(config, &uncommented);
+	config_free(config);
+	assert_string_equal(commented.data, uncommented.data);
+}
+
+static void configuration_of_make_run_takes_the_captured_callbacks(void **state)
+{
+	struct config *config = load("etc/orderhook.dev.conf");
+
+	(void)state;
+	assert_string_equal(config->server.listen, "127.0.0.1:8080");
+	assert_string_equal(config->store.environment, "test");
+	assert_string_equal(config->endpoints[0].client_id, "clientId");
+	assert_string_equal(config->endpoints[0].shop_ids.items[0], "shopId");
+	assert_int_equal(config->endpoints[0].signature, SIGNATURE_IF_PRESENT);
+	config_free(config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +255,8 @@ int main(void)
 		cmocka_unit_test(token_that_is_not_there_is_dumped_as_a_comment),
 		cmocka_unit_test(dump_that_does_not_fit_is_an_error),
 		cmocka_unit_test(restart_is_asked_for_by_name_and_only_where_needed),
+		cmocka_unit_test(packaged_example_says_what_the_defaults_are),
+		cmocka_unit_test(configuration_of_make_run_takes_the_captured_callbacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
