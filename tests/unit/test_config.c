@@ -119,6 +119,7 @@ static const struct {
 	{SERVER("listen = unix:/run/orderhook/admin.sock"), 2, "an address of its own"},
 	{SERVER("admin_listen = unix:/a\nlisten = unix:/a"), 3, "an address of its own"},
 	{STORE("environment = two words"), 2, "1 to 64 of"},
+	{STORE("path = /" TEN(TEN(TEN("long")))), 2, "longer than 4000"},
 	{STORE("path = /var/lib/"), 2, "names a directory"},
 	{A_PATH("cb"), 3, "does not begin with /"},
 	{A_PATH("/"), 3, "ends in /"},

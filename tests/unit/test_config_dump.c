@@ -82,6 +82,9 @@ static void what_is_dumped_can_be_read_again(void **state)
 	for (int i = 0; i < CONFIG_LIST_MAX; i++)
 		buf_addf(&many, " %064d\n", i);
 	assert_round_trip(many.data);
+	buf_reset(&many);
+	buf_addf(&many, "[store]\npath=/%03999d\n" ENDPOINT, 0);
+	assert_round_trip(many.data);
 }
 
 static void every_key_is_dumped_with_its_value(void **state)
