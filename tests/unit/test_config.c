@@ -39,6 +39,7 @@ static const struct {
 } refused[] = {
 	/* lines */
 	{"nonsense\n" GOOD, 1, "neither [section] nor key = value"},
+	{SERVER(TEN(TEN("key")) " = 2"), 2, "neither [section] nor key = value"},
 	{"[server]\nthreads: 2\n" GOOD, 2, "neither [section] nor key = value"},
 	{"[server]\n= 2\n" GOOD, 2, "[server] has no key of this name"},
 	{"threads = 2\n" GOOD, 1, "before the first [section]"},
@@ -70,7 +71,7 @@ static const struct {
 	{"[endpoint \xe9\x97\xaa]\n" GOOD, 1, "as in [endpoint shansong]"},
 	{"[endpoint " TEN("abcdef") "abcde]\n" GOOD, 1, "as in [endpoint shansong]"},
 	{SERVER("treads = 2"), 2, "[server] has no key treads; did you mean threads?"},
-	{SERVER("lisetn = 2"), 2, "did you mean listen?"},
+	{SERVER("lsitne = 2"), 2, "did you mean listen?"},
 	{SERVER("batch_limit = 2"), 2, "it belongs in [store]"},
 	{SERVER("secrets = 2"), 2, "it belongs in [endpoint NAME]"},
 	{SERVER("completely = 2"), 2, "[server] has no key completely"},
