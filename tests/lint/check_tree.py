@@ -11,7 +11,7 @@ C_LIKE = (".c", ".h", ".def", ".sh")
 # Hosts that an address in the tree may name: the platform's own, and the documentation of what
 # the project stands on.
 HOSTS = ("open.s.bingex.com", "open.ishansong.com", "www.freedesktop.org", "www.sqlite.org",
-         "www.standardwebhooks.com", "prometheus.io", "keepachangelog.com", "semver.org")
+         "www.standardwebhooks.com", "prometheus.io", "www.w3.org")
 RESERVED = ("example", "example.com", "example.net", "example.org", "invalid", "test")
 
 
