@@ -1,6 +1,8 @@
 """The check of the checks: in a small tree that is right none finds anything; broken in each of
 the ways below, or robbed of its input, the check that is named must tell."""
 
+import contextlib
+import io
 import os
 import tempfile
 
@@ -166,7 +168,8 @@ def look(check, changes):
     files = {name: text for name, text in {**GOOD, **changes}.items() if text is not None}
     with tempfile.TemporaryDirectory() as root:
         write(root, files)
-        return list(check(Tree(root)))
+        with contextlib.redirect_stdout(io.StringIO()):
+            return list(check(Tree(root)))
 
 
 def run(checks):
