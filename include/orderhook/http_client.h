@@ -27,7 +27,8 @@ struct http_answer {
 	int64_t ended_us;
 };
 
-/* Called from http_client_run(). It must not call the client: its connection is still in use. */
+/* Called exactly once for each request, from http_client_run() or http_client_free(). It must not
+ * call the client: the request's connection is still in use. */
 typedef void (*http_done_fn)(void *context, void *tag, const struct http_answer *answer);
 
 struct http_client_options {
@@ -53,7 +54,7 @@ struct http_client_options {
  */
 int http_client_new(const struct http_client_options *options, struct http_client **ret,
 		    struct buf *problem);
-/* Drops what is under way without calling done. NULL is fine. */
+/* Gives up what is under way. NULL is fine. */
 void http_client_free(struct http_client *client);
 /* The target without its token and query: for people. */
 const char *http_client_target(const struct http_client *client);

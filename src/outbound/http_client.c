@@ -150,6 +150,33 @@ static int on_rewind(void *context, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
+static void slot_finish(struct slot *slot, CURLcode code)
+{
+	struct http_client *client = slot->client;
+	struct http_answer answer = {.sent_us = slot->sent_us, .ended_us = now_us(), .problem = ""};
+	long status = 0;
+
+	if (code == CURLE_OK &&
+	    curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
+		answer.status = (int)status;
+		answer.body = buf_slice(&slot->answer);
+	} else if (code == CURLE_ABORTED_BY_CALLBACK) {
+		answer.problem = "given up before an answer came";
+	} else {
+		answer.problem = slot->problem[0] ? slot->problem : curl_easy_strerror(code);
+	}
+	if (slot->continue_us != NEVER) {
+		slot->continue_us = NEVER;
+		client->n_paused--;
+	}
+	curl_multi_remove_handle(client->multi, slot->easy);
+	client->done(client->context, slot->tag, &answer);
+	slot->busy = false;
+	slot->next_free = client->free_slots;
+	client->free_slots = slot;
+	client->n_free++;
+}
+
 /* ------------------------------------------------------------------ life --------------- */
 
 static bool slot_set_options(struct slot *slot, int64_t timeout_ms)
@@ -270,7 +297,7 @@ void http_client_free(struct http_client *client)
 	for (size_t i = 0; i < client->n_slots; i++) {
 		struct slot *slot = &client->slots[i];
 		if (slot->busy)
-			curl_multi_remove_handle(client->multi, slot->easy);
+			slot_finish(slot, CURLE_ABORTED_BY_CALLBACK);
 		curl_easy_cleanup(slot->easy);
 		curl_slist_free_all(slot->headers);
 		buf_release(&slot->body);
@@ -364,31 +391,6 @@ int http_client_post(struct http_client *client, const struct http_post *post)
 	client->n_free--;
 	slot->busy = true;
 	return 0;
-}
-
-static void slot_finish(struct slot *slot, CURLcode code)
-{
-	struct http_client *client = slot->client;
-	struct http_answer answer = {.sent_us = slot->sent_us, .ended_us = now_us(), .problem = ""};
-	long status = 0;
-
-	if (code == CURLE_OK &&
-	    curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
-		answer.status = (int)status;
-		answer.body = buf_slice(&slot->answer);
-	} else {
-		answer.problem = slot->problem[0] ? slot->problem : curl_easy_strerror(code);
-	}
-	if (slot->continue_us != NEVER) {
-		slot->continue_us = NEVER;
-		client->n_paused--;
-	}
-	curl_multi_remove_handle(client->multi, slot->easy);
-	client->done(client->context, slot->tag, &answer);
-	slot->busy = false;
-	slot->next_free = client->free_slots;
-	client->free_slots = slot;
-	client->n_free++;
 }
 
 static size_t finish_ended(struct http_client *client)
