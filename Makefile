@@ -106,6 +106,15 @@ tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
 check: deps tests-build
 	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
 
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
+
+$(BUILD)/bench/%: tests/bench/%.c tests/bench/callbacks.c $(BUILD)/liborderhook.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+
+bench: deps all $(BENCH_PROGRAMS)
+	@ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py
+
 lint: deps
 	@$(PYTHON) tests/lint/lint.py
 
@@ -129,7 +138,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build check lint demo run install uninstall clean
+.PHONY: all deps tests-build check bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

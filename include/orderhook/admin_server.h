@@ -14,6 +14,6 @@ struct admin_server;
 typedef size_t (*admin_reasons_fn)(void *context, const char *reasons[ADMIN_REASONS_MAX]);
 
 /* listen_fd is borrowed. -ERR_NOMEM, -ERR_SYSTEM. */
-int admin_server_start(
-	int listen_fd, admin_reasons_fn reasons, void *context, struct admin_server **ret);
+int admin_server_start(int listen_fd, admin_reasons_fn reasons, void *context,
+		       struct admin_server **ret);
 void admin_server_stop(struct admin_server *server); /* NULL is fine */

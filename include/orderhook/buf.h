@@ -15,7 +15,7 @@ struct slice {
 	size_t len;
 };
 
-#define SLICE(literal) ((struct slice) { (literal), sizeof(literal) - 1 })
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 #define SLICE_ARG(s) (int)(s).len, (s).at /* for "%.*s" */
 
 struct slice slice_of(const char *string); /* strlen; NULL gives the absent slice */
@@ -44,7 +44,10 @@ struct buf {
 	size_t limit; /* len never exceeds it */
 };
 
-#define BUF_INIT(limit_bytes) { NULL, 0, 0, (limit_bytes) }
+#define BUF_INIT(limit_bytes)             \
+	{                                 \
+		NULL, 0, 0, (limit_bytes) \
+	}
 
 void buf_init(struct buf *buf, size_t limit);
 void buf_release(struct buf *buf); /* NULL and released ones are fine */

@@ -16,8 +16,8 @@
 /* The parts are hashed as one string. */
 int digest_md5(const struct slice *parts, size_t n, uint8_t out[DIGEST_MD5_BYTES]);
 int digest_sha256(const struct slice *parts, size_t n, uint8_t out[DIGEST_SHA256_BYTES]);
-int digest_hmac_sha256(
-	struct slice key, const struct slice *parts, size_t n, uint8_t out[DIGEST_SHA256_BYTES]);
+int digest_hmac_sha256(struct slice key, const struct slice *parts, size_t n,
+		       uint8_t out[DIGEST_SHA256_BYTES]);
 
 /* Takes the same time whatever the bytes are. */
 bool digest_equal(const void *a, const void *b, size_t len);

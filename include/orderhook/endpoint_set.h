@@ -9,13 +9,12 @@
 struct endpoint_set;
 
 /* Resolves every endpoint of the configuration. Errors and problem as endpoint_new(). */
-int endpoint_set_new(
-	const struct config *config, struct endpoint_set **ret, struct buf *problem);
+int endpoint_set_new(const struct config *config, struct endpoint_set **ret, struct buf *problem);
 struct endpoint_set *endpoint_set_ref(struct endpoint_set *set);
 void endpoint_set_unref(struct endpoint_set *set); /* NULL is fine */
 
 /* The endpoint whose URL this is, or NULL; token_ok tells whether a token was part of it. */
-const struct endpoint *endpoint_set_match(
-	const struct endpoint_set *set, struct slice path, bool *ret_token_ok);
+const struct endpoint *endpoint_set_match(const struct endpoint_set *set, struct slice path,
+					  bool *ret_token_ok);
 size_t endpoint_set_count(const struct endpoint_set *set);
 const struct endpoint *endpoint_set_get(const struct endpoint_set *set, size_t i);

@@ -7,12 +7,14 @@
 #include "orderhook/buf.h"
 #include "orderhook/digest.h"
 
-#define EVENT_ID_BYTES_MAX 64 /* order numbers, shop, courier: [A-Za-z0-9_.:-]{1,64} but courier */
+#define EVENT_ID_BYTES_MAX 64 /* order numbers, shop, courier: [A-Za-z0-9_.:-]{1,64} but courier \
+			       */
 #define EVENT_STATUS_MAX 999
 #define EVENT_SUB_ABSENT (-1)
 #define EVENT_NOTES_BYTES 256
-#define EVENT_TIME_AHEAD_MS (10 * 60 * 1000) /* a later statusChangeTime is no time */
-#define EVENT_SAME_WITHIN_MS (10 * 60 * 1000) /* without a time: equal events this close are one */
+#define EVENT_TIME_AHEAD_MS (10 * 60 * 1000)  /* a later statusChangeTime is no time */
+#define EVENT_SAME_WITHIN_MS (10 * 60 * 1000) /* without a time: equal events this close are one \
+					       */
 
 enum event_kind {
 	EVENT_ORDER = 0, /* a change of an order's status */
@@ -43,8 +45,8 @@ struct event {
 	enum event_auth auth;
 	enum event_source source;
 	enum event_occurred_from occurred_from;
-	bool stale; /* signed too long ago: counts only if it turns out to be a duplicate */
-	int status; /* 0 to 999 */
+	bool stale;     /* signed too long ago: counts only if it turns out to be a duplicate */
+	int status;     /* 0 to 999 */
 	int sub_status; /* 0 to 999 or EVENT_SUB_ABSENT */
 	int64_t occurred_ms;
 	int64_t received_ms;
@@ -59,8 +61,8 @@ struct event {
 	char notes[EVENT_NOTES_BYTES]; /* "; "-separated, never a value from the body */
 };
 
-const char *event_auth_key(enum event_auth auth);       /* "token", "signed" */
-const char *event_source_key(enum event_source source); /* "callback", "readmit" */
+const char *event_auth_key(enum event_auth auth);                   /* "token", "signed" */
+const char *event_source_key(enum event_source source);             /* "callback", "readmit" */
 const char *event_occurred_from_key(enum event_occurred_from from); /* "platform", "receipt" */
 /* Each takes the key back to its number; -1 when there is none. */
 int event_auth_of_key(struct slice key);
@@ -68,5 +70,4 @@ int event_source_of_key(struct slice key);
 int event_occurred_from_of_key(struct slice key);
 
 /* Appends a note; where it does not fit, the notes end in "…" and later ones are dropped. */
-void event_note(struct event *event, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void event_note(struct event *event, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -29,5 +29,5 @@ struct http_head {
  * line and the headers as they came, without the URL token.
  */
 int http_gate(struct MHD_Connection *connection, const struct endpoint_set *endpoints,
-	const char *raw_path, const char *method, const char *version, int64_t max_body_bytes,
-	struct buf *head_text, struct http_head *ret);
+	      const char *raw_path, const char *method, const char *version, int64_t max_body_bytes,
+	      struct buf *head_text, struct http_head *ret);

@@ -25,8 +25,8 @@ int http_proxies_parse(const struct config_list *items, struct http_proxies *ret
 
 /* Text of a peer's address, "unix" for a unix socket; true when it is a trusted proxy. */
 bool http_remote_peer(const struct http_proxies *proxies, const struct sockaddr *peer,
-	char out[HTTP_REMOTE_BYTES]);
+		      char out[HTTP_REMOTE_BYTES]);
 
 /* Replaces out by what X-Forwarded-For says, if it says an address. Only for a trusted peer. */
-void http_remote_forwarded(
-	const struct http_proxies *proxies, struct slice header, char out[HTTP_REMOTE_BYTES]);
+void http_remote_forwarded(const struct http_proxies *proxies, struct slice header,
+			   char out[HTTP_REMOTE_BYTES]);

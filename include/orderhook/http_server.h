@@ -33,10 +33,13 @@ void http_server_sweep(struct http_server *server);
 
 /* What a reload can change, from the next request on. */
 void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
-	const struct http_proxies *proxies, int64_t request_timeout_us, int64_t max_body_bytes);
+			const struct http_proxies *proxies, int64_t request_timeout_us,
+			int64_t max_body_bytes);
 
-/* Stops accepting, refuses new requests, lets idle connections go. What was accepted is answered. */
+/* Stops accepting, refuses new requests, lets idle connections go. What was accepted is answered.
+ */
 void http_server_drain(struct http_server *server);
 size_t http_server_connections(struct http_server *server);
-/* Ends the daemon. Only after writer_free(): a suspended connection cannot be stopped. NULL is fine. */
+/* Ends the daemon. Only after writer_free(): a suspended connection cannot be stopped. NULL is
+ * fine. */
 void http_server_stop(struct http_server *server);

@@ -7,8 +7,9 @@
 #include "orderhook/platform.h"
 
 /*
- * 0, or the error whose status the caller is answered with. scratch is emptied and used; hand in the
- * same one again to save allocations. ret is zeroed first and holds the notes so far on failure.
+ * 0, or the error whose status the caller is answered with. scratch is emptied and used; hand in
+ * the same one again to save allocations. ret is zeroed first and holds the notes so far on
+ * failure.
  */
 int ingest(const struct endpoint *endpoint, const struct delivery *delivery, struct buf *scratch,
-	struct event *ret);
+	   struct event *ret);

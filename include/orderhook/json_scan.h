@@ -4,9 +4,9 @@
  * token, a string stays escaped until json_string_decode().
  *
  * Refused, at every level: anything before or after the object but white space, a BOM, invalid
- * UTF-8, an escaped lone surrogate, NUL in any string or key (raw or \u0000), two keys of one object
- * that are equal or differ only in ASCII case (compared decoded), more than JSON_DEPTH_MAX levels,
- * more than JSON_MEMBERS_MAX members in one object.
+ * UTF-8, an escaped lone surrogate, NUL in any string or key (raw or \u0000), two keys of one
+ * object that are equal or differ only in ASCII case (compared decoded), more than JSON_DEPTH_MAX
+ * levels, more than JSON_MEMBERS_MAX members in one object.
  */
 #pragma once
 

@@ -30,7 +30,8 @@ int verdict_of_key(struct slice key); /* -1 when there is none */
 
 /* Shortest numbers of steps between states, made from the edges once. */
 struct order_machine {
-	uint8_t steps[NODE_MAX][NODE_MAX]; /* at least one step; ORDER_NO_PATH where there is none */
+	uint8_t steps[NODE_MAX]
+		     [NODE_MAX]; /* at least one step; ORDER_NO_PATH where there is none */
 	uint8_t edge_verdict[NODE_MAX][NODE_MAX]; /* of an edge: VERDICT_APPLIED or _REASSIGNED */
 };
 #define ORDER_NO_PATH 255
@@ -62,7 +63,8 @@ struct order_event {
 struct order_event order_event_of(const struct event *event);
 /* The order of the fold: time, rank, sub-status, courier, content. <0, 0, >0; usable in qsort(). */
 int order_event_compare(const void *a, const void *b);
-/* Same event key within one order. Without a platform time: received within EVENT_SAME_WITHIN_MS. */
+/* Same event key within one order. Without a platform time: received within EVENT_SAME_WITHIN_MS.
+ */
 bool order_event_same_key(const struct order_event *a, const struct order_event *b);
 
 /* What the events make of an order. All zero: no event moved it yet. */
@@ -80,7 +82,7 @@ struct order_state {
  * when none did; may be NULL.
  */
 void order_fold(const struct order_machine *machine, struct order_event *events, size_t n,
-	struct order_state *ret, ptrdiff_t *ret_setter);
+		struct order_state *ret, ptrdiff_t *ret_setter);
 
 /* What is known of an order before an event: its bindings and its state. */
 struct order_known {
@@ -107,4 +109,5 @@ struct judgement {
  * for one more event: history[n] is scratch. It is sorted in place.
  */
 void order_judge(const struct order_machine *machine, const struct order_known *known,
-	struct order_event *history, size_t n, const struct event *event, struct judgement *ret);
+		 struct order_event *history, size_t n, const struct event *event,
+		 struct judgement *ret);

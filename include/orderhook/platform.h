@@ -66,7 +66,7 @@ struct delivery {
 /* An authenticated message: the members of the callback object, wherever they came from. */
 struct message {
 	struct json_object object;
-	bool from_form; /* values are decoded strings, not JSON tokens */
+	bool from_form;   /* values are decoded strings, not JSON tokens */
 	bool flat_signed; /* MD5 over the members: each must be inside its grammar */
 	enum event_auth auth;
 	bool stale;
@@ -77,17 +77,17 @@ struct platform {
 	/* Which steps are legal. */
 	const struct order_machine *(*machine)(void);
 	/*
-	 * Form and authenticity: scans the body, verifies every signature that is there, checks that
-	 * what must be ours is ours, and yields the members. scratch holds what had to be decoded and
-	 * must live as long as ret. Notes go to event.
+	 * Form and authenticity: scans the body, verifies every signature that is there, checks
+	 * that what must be ours is ours, and yields the members. scratch holds what had to be
+	 * decoded and must live as long as ret. Notes go to event.
 	 */
 	int (*authenticate)(const struct endpoint *endpoint, const struct delivery *delivery,
-		struct buf *scratch, struct message *ret, struct event *event);
+			    struct buf *scratch, struct message *ret, struct event *event);
 	/* Which order, which status, or which other event. Fills those fields. */
 	int (*identify)(const struct message *message, struct event *event);
 	/* The optional members, the content digest, the notes. */
-	int (*normalise)(
-		const struct message *message, const struct delivery *delivery, struct event *event);
+	int (*normalise)(const struct message *message, const struct delivery *delivery,
+			 struct event *event);
 	/* The reply's body for an HTTP status: a static string. */
 	const char *(*reply)(int http_status);
 };

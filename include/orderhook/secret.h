@@ -20,6 +20,6 @@ struct secret {
 
 /* -ERR_SECRET_MISSING, -ERR_SECRET_MODE, -ERR_SECRET_FORM, -ERR_NOMEM; problem then holds what was
  * wrong with which file and how to mend it, and never a byte of the secret. */
-int secret_load(
-	const char *reference, enum secret_kind kind, struct secret *ret, struct buf *problem);
+int secret_load(const char *reference, enum secret_kind kind, struct secret *ret,
+		struct buf *problem);
 void secret_release(struct secret *secret);

@@ -15,7 +15,7 @@
  * for a unix socket to unlink.
  */
 int service_listen(const char *name, const char *address, int64_t unix_mode, int *ret_fd,
-	bool *ret_made, struct buf *problem);
+		   bool *ret_made, struct buf *problem);
 /* "127.0.0.1:8080": the address a socket is really bound to. */
 int service_socket_address(int fd, struct buf *out);
 

@@ -15,8 +15,8 @@ struct store;
 
 /* The outcome of one callback. Poisoned (-ERR_NOT_COMMITTED) until its transaction is on disk. */
 struct store_result {
-	int err;            /* 0 exactly when what follows is durable */
-	int64_t event_id;   /* of the event, or of the first one for a duplicate */
+	int err;              /* 0 exactly when what follows is durable */
+	int64_t event_id;     /* of the event, or of the first one for a duplicate */
 	enum verdict verdict; /* undefined for an EVENT_OTHER */
 	int from_status;
 	int from_sub_status;
@@ -36,9 +36,9 @@ struct store_item {
 struct store_ops {
 	/*
 	 * Writes the items in their order, in one transaction and one fsync. Poisons every result
-	 * first. Returns 0 when the transaction is durable: then each result.err is 0, or the refusal of
-	 * that item alone (-ERR_TIMESTAMP_STALE). On an error nothing was written, or it is not known
-	 * whether it was, and every result.err is that error.
+	 * first. Returns 0 when the transaction is durable: then each result.err is 0, or the
+	 * refusal of that item alone (-ERR_TIMESTAMP_STALE). On an error nothing was written, or it
+	 * is not known whether it was, and every result.err is that error.
 	 */
 	int (*write_batch)(struct store *store, struct store_item **items, size_t n);
 	/* True while the path still names the file that is open. -ERR_STORE_MOVED otherwise. */
@@ -63,8 +63,8 @@ int store_create(const char *path, const char *environment, struct buf *problem)
  * -ERR_STORE_MISSING, _FOREIGN, _NEWER, _ENVIRONMENT, _CORRUPT, _IO. problem says what is wrong,
  * with which file and what to do.
  */
-int store_open_writer(
-	const char *path, const char *environment, struct store **ret, struct buf *problem);
+int store_open_writer(const char *path, const char *environment, struct store **ret,
+		      struct buf *problem);
 /* NULL is fine. A clean close checkpoints and leaves a WAL file for read-only users. */
 void store_close(struct store *store);
 /* Detail of the last failure, "" when there was none: for a log line. */
@@ -77,8 +77,8 @@ struct store_status_count {
 	int status;
 	int64_t orders;
 };
-int store_count_orders(
-	struct store *store, struct store_status_count *counts, size_t cap, size_t *ret_n);
+int store_count_orders(struct store *store, struct store_status_count *counts, size_t cap,
+		       size_t *ret_n);
 
 /* ------------------------------------------------------------------ reading ------------ */
 
@@ -130,8 +130,8 @@ struct store_row {
 struct order_filter {
 	int status; /* 0: any */
 	const char *shop_id;
-	const char *order; /* issOrderNo or orderNo */
-	int64_t since_before_ms; /* in its state since before this instant */
+	const char *order;        /* issOrderNo or orderNo */
+	int64_t since_before_ms;  /* in its state since before this instant */
 	int64_t received_from_ms; /* last_received within [from, to) */
 	int64_t received_to_ms;
 	int64_t limit; /* the newest ones, oldest of them first; 0: all */
@@ -150,10 +150,10 @@ struct event_filter {
 };
 
 struct store_cursor;
-int store_orders(
-	struct store_reader *reader, const struct order_filter *filter, struct store_cursor **ret);
-int store_events(
-	struct store_reader *reader, const struct event_filter *filter, struct store_cursor **ret);
+int store_orders(struct store_reader *reader, const struct order_filter *filter,
+		 struct store_cursor **ret);
+int store_events(struct store_reader *reader, const struct event_filter *filter,
+		 struct store_cursor **ret);
 /* 1 and a row, 0 at the end, or an error. */
 int store_cursor_next(struct store_cursor *cursor, struct store_row *ret);
 void store_cursor_close(struct store_cursor *cursor);

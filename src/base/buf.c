@@ -14,7 +14,7 @@
 
 struct slice slice_of(const char *string)
 {
-	return (struct slice) { string, string ? strlen(string) : 0 };
+	return (struct slice){string, string ? strlen(string) : 0};
 }
 
 bool slice_equal(struct slice a, struct slice b)
@@ -46,7 +46,7 @@ bool slice_equal_nocase(struct slice a, struct slice b)
 
 bool slice_starts_with(struct slice s, struct slice prefix)
 {
-	return s.len >= prefix.len && slice_equal((struct slice) { s.at, prefix.len }, prefix);
+	return s.len >= prefix.len && slice_equal((struct slice){s.at, prefix.len}, prefix);
 }
 
 const char *slice_find(struct slice s, struct slice needle)
@@ -230,5 +230,5 @@ int buf_addf(struct buf *buf, const char *format, ...)
 
 struct slice buf_slice(const struct buf *buf)
 {
-	return (struct slice) { buf->data ? buf->data : "", buf->len };
+	return (struct slice){buf->data ? buf->data : "", buf->len};
 }

@@ -36,8 +36,8 @@ static int64_t system_elapsed_us(const struct clock *clock)
 
 const struct clock *clock_system(void)
 {
-	static const struct clock system = { .wall_ms = system_wall_ms,
-		.elapsed_us = system_elapsed_us };
+	static const struct clock system = {.wall_ms = system_wall_ms,
+					    .elapsed_us = system_elapsed_us};
 	return &system;
 }
 
@@ -53,7 +53,7 @@ static int64_t fixed_elapsed_us(const struct clock *clock)
 
 struct clock clock_fixed(int64_t wall_ms, int64_t elapsed_us)
 {
-	return (struct clock) { fixed_wall_ms, fixed_elapsed_us, wall_ms, elapsed_us };
+	return (struct clock){fixed_wall_ms, fixed_elapsed_us, wall_ms, elapsed_us};
 }
 
 /* Days from 1970-01-01 of a proleptic Gregorian date. */
@@ -111,9 +111,9 @@ void clock_format_rfc3339(int64_t wall_ms, char out[CLOCK_RFC3339_BYTES])
 
 	/* The remainders tell the compiler that every field has its width. */
 	snprintf(out, CLOCK_RFC3339_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-		(unsigned)c.year % 10000, (unsigned)c.month % 100, (unsigned)c.day % 100,
-		(unsigned)c.hour % 100, (unsigned)c.minute % 100, (unsigned)c.second % 100,
-		(unsigned)c.milli % 1000);
+		 (unsigned)c.year % 10000, (unsigned)c.month % 100, (unsigned)c.day % 100,
+		 (unsigned)c.hour % 100, (unsigned)c.minute % 100, (unsigned)c.second % 100,
+		 (unsigned)c.milli % 1000);
 }
 
 void clock_format_local(int64_t wall_ms, int64_t offset_ms, char out[CLOCK_LOCAL_BYTES])
@@ -131,8 +131,8 @@ static bool take_number(struct slice *text, size_t digits, int max, int *ret)
 {
 	uint64_t value;
 
-	if (text->len < digits
-		|| slice_to_u64((struct slice) { text->at, digits }, (uint64_t)max, &value))
+	if (text->len < digits ||
+	    slice_to_u64((struct slice){text->at, digits}, (uint64_t)max, &value))
 		return false;
 	text->at += digits;
 	text->len -= digits;
@@ -151,7 +151,7 @@ static bool take_char(struct slice *text, char c)
 
 static int days_in_month(int year, int month)
 {
-	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
 	return month == 2 && leap ? 29 : days[month - 1];
@@ -162,17 +162,17 @@ static bool take_date_time(struct slice *text, char sep, int64_t *ret_ms)
 {
 	struct civil c;
 
-	if (!take_number(text, 4, 9999, &c.year) || !take_char(text, '-')
-		|| !take_number(text, 2, 12, &c.month) || !take_char(text, '-')
-		|| !take_number(text, 2, 31, &c.day) || !take_char(text, sep)
-		|| !take_number(text, 2, 23, &c.hour) || !take_char(text, ':')
-		|| !take_number(text, 2, 59, &c.minute) || !take_char(text, ':')
-		|| !take_number(text, 2, 59, &c.second))
+	if (!take_number(text, 4, 9999, &c.year) || !take_char(text, '-') ||
+	    !take_number(text, 2, 12, &c.month) || !take_char(text, '-') ||
+	    !take_number(text, 2, 31, &c.day) || !take_char(text, sep) ||
+	    !take_number(text, 2, 23, &c.hour) || !take_char(text, ':') ||
+	    !take_number(text, 2, 59, &c.minute) || !take_char(text, ':') ||
+	    !take_number(text, 2, 59, &c.second))
 		return false;
 	if (c.month < 1 || c.day < 1 || c.day > days_in_month(c.year, c.month))
 		return false;
-	*ret_ms = days_from_civil(c.year, c.month, c.day) * MS_PER_DAY
-		+ ((c.hour * 60LL + c.minute) * 60 + c.second) * 1000;
+	*ret_ms = days_from_civil(c.year, c.month, c.day) * MS_PER_DAY +
+		  ((c.hour * 60LL + c.minute) * 60 + c.second) * 1000;
 	return true;
 }
 
@@ -217,8 +217,8 @@ static bool take_offset(struct slice *text, int64_t *ret_ms)
 		sign = -1;
 	else if (!take_char(text, '+'))
 		return false;
-	if (!take_number(text, 2, 23, &hours) || !take_char(text, ':')
-		|| !take_number(text, 2, 59, &minutes))
+	if (!take_number(text, 2, 23, &hours) || !take_char(text, ':') ||
+	    !take_number(text, 2, 59, &minutes))
 		return false;
 	*ret_ms = sign * (hours * 60LL + minutes) * 60000;
 	return true;
@@ -246,18 +246,17 @@ int clock_parse_duration(struct slice text, int64_t *ret_ms)
 	static const struct {
 		const char *suffix;
 		int64_t ms;
-	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 },
-		{ "d", MS_PER_DAY } };
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", MS_PER_DAY}};
 	size_t digits = 0;
 	int64_t number;
 	int err;
 
 	while (digits < text.len && text.at[digits] >= '0' && text.at[digits] <= '9')
 		digits++;
-	err = slice_to_i64((struct slice) { text.at, digits }, 0, INT64_MAX, &number);
+	err = slice_to_i64((struct slice){text.at, digits}, 0, INT64_MAX, &number);
 	if (err)
 		return err;
-	struct slice suffix = { text.at + digits, text.len - digits };
+	struct slice suffix = {text.at + digits, text.len - digits};
 	if (suffix.len == 0 && number == 0) {
 		*ret_ms = 0;
 		return 0;

@@ -31,14 +31,15 @@ static int hasher_begin(struct hasher *hasher, const char *name)
 }
 
 static int hash_parts(struct hasher *hasher, const char *name, const struct slice *parts, size_t n,
-	uint8_t *out)
+		      uint8_t *out)
 {
 	int err = hasher_begin(hasher, name);
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < n; i++) {
-		if (parts[i].len && EVP_DigestUpdate(hasher->context, parts[i].at, parts[i].len) != 1)
+		if (parts[i].len &&
+		    EVP_DigestUpdate(hasher->context, parts[i].at, parts[i].len) != 1)
 			return -ERR_INTERNAL;
 	}
 	return EVP_DigestFinal_ex(hasher->context, out, NULL) == 1 ? 0 : -ERR_INTERNAL;
@@ -57,10 +58,10 @@ int digest_sha256(const struct slice *parts, size_t n, uint8_t out[DIGEST_SHA256
 #define SHA256_BLOCK_BYTES 64
 
 /* RFC 2104 over the reused SHA-256 context: EVP_MAC would fetch anew for every key. */
-int digest_hmac_sha256(
-	struct slice key, const struct slice *parts, size_t n, uint8_t out[DIGEST_SHA256_BYTES])
+int digest_hmac_sha256(struct slice key, const struct slice *parts, size_t n,
+		       uint8_t out[DIGEST_SHA256_BYTES])
 {
-	uint8_t block[SHA256_BLOCK_BYTES] = { 0 };
+	uint8_t block[SHA256_BLOCK_BYTES] = {0};
 	uint8_t inner[DIGEST_SHA256_BYTES];
 	struct slice joined[8];
 	int err = 0;
@@ -72,13 +73,13 @@ int digest_hmac_sha256(
 		memcpy(block, key.at, key.len);
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36;
-	joined[0] = (struct slice) { (const char *)block, sizeof(block) };
+	joined[0] = (struct slice){(const char *)block, sizeof(block)};
 	memcpy(joined + 1, parts, n * sizeof(*parts));
 	if (!err)
 		err = digest_sha256(joined, n + 1, inner);
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36 ^ 0x5c;
-	joined[1] = (struct slice) { (const char *)inner, sizeof(inner) };
+	joined[1] = (struct slice){(const char *)inner, sizeof(inner)};
 	if (!err)
 		err = digest_sha256(joined, 2, out);
 	explicit_bzero(block, sizeof(block));
@@ -161,7 +162,7 @@ static void hasher_end(struct hasher *hasher)
 {
 	EVP_MD_CTX_free(hasher->context);
 	EVP_MD_free(hasher->md);
-	*hasher = (struct hasher) { NULL, NULL };
+	*hasher = (struct hasher){NULL, NULL};
 }
 
 void digest_thread_end(void)

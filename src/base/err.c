@@ -12,9 +12,9 @@ struct err_row {
 };
 
 static const struct err_row rows[ERR_MAX] = {
-	[ERR_OK] = { "ok", "done", ERR_FAULT_NONE, 200, 0 },
-#define ERROR(name, http, whose, retry, key, text)                                                 \
-	[ERR_##name] = { key, text, ERR_FAULT_##whose, http, retry },
+	[ERR_OK] = {"ok", "done", ERR_FAULT_NONE, 200, 0},
+#define ERROR(name, http, whose, retry, key, text) \
+	[ERR_##name] = {key, text, ERR_FAULT_##whose, http, retry},
 #include "orderhook/tbl/error.def"
 #undef ERROR
 };

@@ -52,7 +52,7 @@ static int fail(const struct buf *problem, int err)
 static int open_store(struct daemon *daemon, struct buf *problem)
 {
 	int err = store_open_writer(daemon->config->store.path, daemon->config->store.environment,
-		&daemon->store, problem);
+				    &daemon->store, problem);
 
 	if (err)
 		return err;
@@ -60,7 +60,7 @@ static int open_store(struct daemon *daemon, struct buf *problem)
 	err = daemon->store->ops->touch(daemon->store);
 	if (err)
 		buf_addf(problem, "%s cannot be written: %s (%s)", daemon->config->store.path,
-			err_text(err), store_problem(daemon->store));
+			 err_text(err), store_problem(daemon->store));
 	return err;
 }
 
@@ -68,12 +68,12 @@ static int open_listeners(struct daemon *daemon, struct buf *problem)
 {
 	const struct config *config = daemon->config;
 	int err = service_listen("http", config->server.listen, config->server.unix_mode,
-		&daemon->http_listener.fd, &daemon->http_listener.made, problem);
+				 &daemon->http_listener.fd, &daemon->http_listener.made, problem);
 
 	if (err)
 		return err;
 	return service_listen("admin", config->server.admin_listen, 0660,
-		&daemon->admin_listener.fd, &daemon->admin_listener.made, problem);
+			      &daemon->admin_listener.fd, &daemon->admin_listener.made, problem);
 }
 
 static int start_writer(struct daemon *daemon)
@@ -138,8 +138,8 @@ static int daemon_start(struct daemon *daemon, struct buf *problem)
 	if (!err)
 		err = start_http(daemon);
 	if (!err)
-		err = admin_server_start(
-			daemon->admin_listener.fd, not_ready_because, daemon, &daemon->admin);
+		err = admin_server_start(daemon->admin_listener.fd, not_ready_because, daemon,
+					 &daemon->admin);
 	return err;
 }
 
@@ -176,7 +176,7 @@ static void say_ready(struct daemon *daemon)
 	buf_add_string(&status, ", admin on ");
 	service_socket_address(daemon->admin_listener.fd, &status);
 	buf_addf(&status, ", store %s (%s)", daemon->config->store.path,
-		daemon->config->store.environment);
+		 daemon->config->store.environment);
 	log_info("orderhookd %s ready: %s", ORDERHOOK_VERSION, status.data);
 	service_ready(status.data);
 }
@@ -199,15 +199,15 @@ static void reload(struct daemon *daemon)
 		err = http_proxies_parse(&next->server.trusted_proxies, &proxies);
 	if (err) {
 		log_error("reload refused, the running configuration stays: %s",
-			problem.len ? problem.data : err_text(err));
+			  problem.len ? problem.data : err_text(err));
 		config_free(next);
 		say_ready(daemon);
 		return;
 	}
 	if (config_restart_keys(daemon->config, next, &keys) == 0 && keys.len)
 		log_warning("reloaded, but these keys need a restart: %s", keys.data);
-	http_server_reload(daemon->http, endpoints, &proxies, next->server.request_timeout_ms * 1000,
-		next->server.max_body_bytes);
+	http_server_reload(daemon->http, endpoints, &proxies,
+			   next->server.request_timeout_ms * 1000, next->server.max_body_bytes);
 	endpoint_set_unref(daemon->endpoints);
 	daemon->endpoints = endpoints;
 	/* The old one stays: its sockets and its store are the ones that are open. */
@@ -230,7 +230,7 @@ static void watchdog_round(struct daemon *daemon, int64_t every_us, int64_t *las
 
 static void block_signals(sigset_t *waited)
 {
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	sigemptyset(waited);
 	sigaddset(waited, SIGTERM);
@@ -246,7 +246,7 @@ static void block_signals(sigset_t *waited)
 /* Until a signal asks for the end or the store fails: then the failure. */
 static int serve(struct daemon *daemon, const sigset_t *waited)
 {
-	const struct timespec round = { .tv_nsec = ROUND_MS * 1000000L };
+	const struct timespec round = {.tv_nsec = ROUND_MS * 1000000L};
 	int64_t watchdog_us = service_watchdog_us();
 	int64_t kicked_us = 0;
 
@@ -268,30 +268,31 @@ static int serve(struct daemon *daemon, const sigset_t *waited)
 
 static void drain(struct daemon *daemon)
 {
-	const struct timespec round = { .tv_nsec = 10 * 1000000L };
-	int64_t deadline_us = clock_elapsed_us(daemon->clock) + DRAIN_EXTRA_US
-		+ daemon->config->server.commit_timeout_ms * 1000
-		+ daemon->config->server.request_timeout_ms * 1000;
+	const struct timespec round = {.tv_nsec = 10 * 1000000L};
+	int64_t deadline_us = clock_elapsed_us(daemon->clock) + DRAIN_EXTRA_US +
+			      daemon->config->server.commit_timeout_ms * 1000 +
+			      daemon->config->server.request_timeout_ms * 1000;
 
 	service_stopping();
 	__atomic_store_n(&daemon->draining, true, __ATOMIC_RELAXED);
 	http_server_drain(daemon->http);
-	while (http_server_connections(daemon->http) && clock_elapsed_us(daemon->clock) < deadline_us) {
+	while (http_server_connections(daemon->http) &&
+	       clock_elapsed_us(daemon->clock) < deadline_us) {
 		http_server_sweep(daemon->http);
 		writer_expire(daemon->writer);
 		nanosleep(&round, NULL);
 	}
 	if (http_server_connections(daemon->http))
 		log_warning("%zu connections did not end in time and are cut",
-			http_server_connections(daemon->http));
+			    http_server_connections(daemon->http));
 }
 
 int daemon_run(struct config *config)
 {
-	struct daemon daemon = { .clock = clock_system(),
-		.config = config,
-		.http_listener = { .fd = -1 },
-		.admin_listener = { .fd = -1 } };
+	struct daemon daemon = {.clock = clock_system(),
+				.config = config,
+				.http_listener = {.fd = -1},
+				.admin_listener = {.fd = -1}};
 	BUF_AUTO struct buf problem = BUF_INIT(PROBLEM_BYTES);
 	sigset_t waited;
 	int err;

@@ -11,23 +11,23 @@
 #define DEFAULT_CONFIG "/etc/orderhook/orderhook.conf"
 #define EXIT_USAGE 2
 
-static const char help[]
-	= "Usage: orderhookd [-c FILE] [--check-config | --dump-config]\n"
-	  "\n"
-	  "Receives Shansong's order callbacks, stores them durably and acknowledges them.\n"
-	  "Runs in the foreground and logs to stderr; SIGTERM stops it, SIGHUP reloads.\n"
-	  "\n"
-	  "  -c, --config FILE   configuration (" DEFAULT_CONFIG ")\n"
-	  "      --check-config  check the configuration, exit 0 or 78\n"
-	  "      --dump-config   print the effective configuration with every default\n"
-	  "      --version       print the version\n"
-	  "      --help          print this\n"
-	  "\n"
-	  "Exit: 0 clean stop, 2 usage, 74 store I/O, 78 configuration or store not ours.\n"
-	  "\n"
-	  "Examples:\n"
-	  "  orderhookd -c /etc/orderhook/orderhook.conf --check-config\n"
-	  "  orderhookd -c etc/orderhook.dev.conf\n";
+static const char help[] =
+	"Usage: orderhookd [-c FILE] [--check-config | --dump-config]\n"
+	"\n"
+	"Receives Shansong's order callbacks, stores them durably and acknowledges them.\n"
+	"Runs in the foreground and logs to stderr; SIGTERM stops it, SIGHUP reloads.\n"
+	"\n"
+	"  -c, --config FILE   configuration (" DEFAULT_CONFIG ")\n"
+	"      --check-config  check the configuration, exit 0 or 78\n"
+	"      --dump-config   print the effective configuration with every default\n"
+	"      --version       print the version\n"
+	"      --help          print this\n"
+	"\n"
+	"Exit: 0 clean stop, 2 usage, 74 store I/O, 78 configuration or store not ours.\n"
+	"\n"
+	"Examples:\n"
+	"  orderhookd -c /etc/orderhook/orderhook.conf --check-config\n"
+	"  orderhookd -c etc/orderhook.dev.conf\n";
 
 struct options {
 	const char *config;
@@ -39,12 +39,9 @@ struct options {
 static int parse_options(int argc, char **argv, struct options *ret)
 {
 	static const struct option names[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "check-config", no_argument, NULL, 'C' },
-		{ "dump-config", no_argument, NULL, 'D' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'C'},
+		{"dump-config", no_argument, NULL, 'D'},  {"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -80,10 +77,10 @@ static int parse_options(int argc, char **argv, struct options *ret)
 
 /* Outside its unit there are no credentials: that is worth a word, not a refusal. */
 static int check_reference(const struct config *config, const struct config_endpoint *endpoint,
-	const char *reference, enum secret_kind kind)
+			   const char *reference, enum secret_kind kind)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(1024);
-	struct secret secret = { NULL, 0 };
+	struct secret secret = {NULL, 0};
 	bool in_unit = getenv("CREDENTIALS_DIRECTORY") != NULL;
 	int err = secret_load(reference, kind, &secret, &problem);
 
@@ -106,11 +103,12 @@ static int check_secrets(const struct config *config)
 
 	for (size_t i = 0; i < config->n_endpoints; i++) {
 		const struct config_endpoint *endpoint = &config->endpoints[i];
-		if (endpoint->token && check_reference(config, endpoint, endpoint->token, SECRET_TOKEN))
+		if (endpoint->token &&
+		    check_reference(config, endpoint, endpoint->token, SECRET_TOKEN))
 			err = -ERR_CONFIG;
 		for (size_t j = 0; j < endpoint->secrets.n; j++) {
-			if (check_reference(
-				    config, endpoint, endpoint->secrets.items[j], SECRET_KEY))
+			if (check_reference(config, endpoint, endpoint->secrets.items[j],
+					    SECRET_KEY))
 				err = -ERR_CONFIG;
 		}
 	}
@@ -131,7 +129,7 @@ static int print_config(const struct config *config)
 
 int main(int argc, char **argv)
 {
-	struct options options = { .config = DEFAULT_CONFIG };
+	struct options options = {.config = DEFAULT_CONFIG};
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
 	int code = parse_options(argc, argv, &options);

@@ -72,10 +72,10 @@ static int bind_unix(int fd, const struct sockaddr_un *name)
 	return bind(fd, address, sizeof(*name)) == 0 ? 0 : errno;
 }
 
-static int listen_unix(
-	const char *address, const char *path, int64_t mode, int *ret_fd, struct buf *problem)
+static int listen_unix(const char *address, const char *path, int64_t mode, int *ret_fd,
+		       struct buf *problem)
 {
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	int fd;
 
 	if (slice_copy(slice_of(path), name.sun_path, sizeof(name.sun_path)))
@@ -92,7 +92,8 @@ static int listen_unix(
 	if (reason) {
 		close(fd);
 		return say(problem, address,
-			reason == EADDRINUSE ? "another process listens there" : strerror(reason));
+			   reason == EADDRINUSE ? "another process listens there"
+						: strerror(reason));
 	}
 	*ret_fd = fd;
 	return 0;
@@ -106,9 +107,9 @@ static int split_address(const char *address, char *host, size_t cap, const char
 
 	if (!colon)
 		return -ERR_SYNTAX;
-	name = (struct slice) { address, (size_t)(colon - address) };
+	name = (struct slice){address, (size_t)(colon - address)};
 	if (name.len >= 2 && name.at[0] == '[' && name.at[name.len - 1] == ']')
-		name = (struct slice) { name.at + 1, name.len - 2 };
+		name = (struct slice){name.at + 1, name.len - 2};
 	*ret_port = colon + 1;
 	return slice_copy(name, host, cap);
 }
@@ -132,8 +133,8 @@ static int bind_tcp(const struct addrinfo *info)
 
 static int listen_tcp(const char *address, int *ret_fd, struct buf *problem)
 {
-	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-		.ai_socktype = SOCK_STREAM };
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+				 .ai_socktype = SOCK_STREAM};
 	struct addrinfo *info;
 	const char *port;
 	char host[256];
@@ -149,8 +150,8 @@ static int listen_tcp(const char *address, int *ret_fd, struct buf *problem)
 	freeaddrinfo(info);
 	if (fd < 0 && errno == EADDRINUSE)
 		return say(problem, address,
-			"another process listens there; stop it, or change the address in the "
-			"configuration");
+			   "another process listens there; stop it, or change the address in the "
+			   "configuration");
 	if (fd < 0)
 		return say(problem, address, strerror(errno));
 	*ret_fd = fd;
@@ -158,7 +159,7 @@ static int listen_tcp(const char *address, int *ret_fd, struct buf *problem)
 }
 
 int service_listen(const char *name, const char *address, int64_t unix_mode, int *ret_fd,
-	bool *ret_made, struct buf *problem)
+		   bool *ret_made, struct buf *problem)
 {
 	int fd = passed_socket(name);
 	int err;
@@ -166,9 +167,9 @@ int service_listen(const char *name, const char *address, int64_t unix_mode, int
 	if (fd >= 0) {
 		if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
 			buf_addf(problem,
-				"the socket that systemd passed as \"%s\" is no listening stream "
-				"socket; look at ListenStream= in the .socket unit",
-				name);
+				 "the socket that systemd passed as \"%s\" is no listening stream "
+				 "socket; look at ListenStream= in the .socket unit",
+				 name);
 			return -ERR_CONFIG;
 		}
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -187,7 +188,7 @@ int service_listen(const char *name, const char *address, int64_t unix_mode, int
 
 int service_socket_address(int fd, struct buf *out)
 {
-	struct sockaddr_storage address = { 0 };
+	struct sockaddr_storage address = {0};
 	socklen_t len = sizeof(address);
 	char text[INET6_ADDRSTRLEN];
 
@@ -217,7 +218,7 @@ void service_reloading(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	/* MONOTONIC_USEC= is what Type=notify-reload asks for; Type=notify ignores it. */
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-		(long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+		   (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
 }
 
 void service_status(const char *status)

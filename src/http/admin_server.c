@@ -1,6 +1,6 @@
 /*
- * Small, rare requests: everything is answered at once from a table of paths, in a thread of its own,
- * so that the listener answers even while the writer is stuck in the kernel.
+ * Small, rare requests: everything is answered at once from a table of paths, in a thread of its
+ * own, so that the listener answers even while the writer is stuck in the kernel.
  */
 #include "orderhook/admin_server.h"
 
@@ -55,13 +55,13 @@ static const struct page {
 	const char *type;
 	page_fn make;
 } pages[] = {
-	{ "/healthz", "application/json", page_health },
-	{ "/readyz", "application/json", page_ready },
-	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics },
+	{"/healthz", "application/json", page_health},
+	{"/readyz", "application/json", page_ready},
+	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics},
 };
 
 static enum MHD_Result send_page(struct MHD_Connection *mhd, unsigned status, const char *type,
-	struct slice body, const char *allow)
+				 struct slice body, const char *allow)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		body.len, (void *)(uintptr_t)body.at, MHD_RESPMEM_MUST_COPY);
@@ -69,16 +69,16 @@ static enum MHD_Result send_page(struct MHD_Connection *mhd, unsigned status, co
 
 	if (!response)
 		return MHD_NO;
-	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type)
-		&& (!allow || MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow)))
+	if (MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) &&
+	    (!allow || MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allow)))
 		result = MHD_queue_response(mhd, status, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
 static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
-	void **con_cls)
+			      const char *method, const char *version, const char *upload_data,
+			      size_t *upload_data_size, void **con_cls)
 {
 	BUF_AUTO struct buf body = BUF_INIT(ADMIN_PAGE_BYTES_MAX);
 	struct admin_server *server = cls;
@@ -92,16 +92,16 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char 
 			continue;
 		if (strcmp(method, "GET") != 0)
 			return send_page(mhd, 405, "application/json",
-				SLICE("{\"error\":\"only GET is served here\"}\n"), "GET");
+					 SLICE("{\"error\":\"only GET is served here\"}\n"), "GET");
 		unsigned status = pages[i].make(server, &body);
 		return send_page(mhd, status, pages[i].type, buf_slice(&body), NULL);
 	}
 	return send_page(mhd, 404, "application/json",
-		SLICE("{\"error\":\"there are /healthz, /readyz and /metrics\"}\n"), NULL);
+			 SLICE("{\"error\":\"there are /healthz, /readyz and /metrics\"}\n"), NULL);
 }
 
-int admin_server_start(
-	int listen_fd, admin_reasons_fn reasons, void *context, struct admin_server **ret)
+int admin_server_start(int listen_fd, admin_reasons_fn reasons, void *context,
+		       struct admin_server **ret)
 {
 	struct admin_server *server = calloc(1, sizeof(*server));
 
@@ -109,10 +109,11 @@ int admin_server_start(
 		return -ERR_NOMEM;
 	server->reasons = reasons;
 	server->context = context;
-	server->daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL,
-		handle, server, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, ADMIN_TIMEOUT_S,
-		MHD_OPTION_END);
+	server->daemon =
+		MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle,
+				 server, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+				 MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS_MAX,
+				 MHD_OPTION_CONNECTION_TIMEOUT, ADMIN_TIMEOUT_S, MHD_OPTION_END);
 	if (!server->daemon) {
 		free(server);
 		return -ERR_SYSTEM;

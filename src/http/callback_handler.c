@@ -23,22 +23,24 @@ static bool may_log(int64_t now_us)
 
 	if (atomic_exchange_explicit(&second, now, memory_order_relaxed) != now)
 		atomic_store_explicit(&lines, 0, memory_order_relaxed);
-	return atomic_fetch_add_explicit(&lines, 1, memory_order_relaxed)
-		< REFUSALS_LOGGED_PER_SECOND;
+	return atomic_fetch_add_explicit(&lines, 1, memory_order_relaxed) <
+	       REFUSALS_LOGGED_PER_SECOND;
 }
 
 static enum MHD_Result refuse(struct http_connection *connection, int err)
 {
 	struct http_server *server = connection->server;
 	struct http_call *call = &connection->call;
-	const char *endpoint = call->head.endpoint ? call->head.endpoint->name : METRICS_NO_ENDPOINT;
+	const char *endpoint =
+		call->head.endpoint ? call->head.endpoint->name : METRICS_NO_ENDPOINT;
 
 	call->phase = CALL_ANSWERED;
 	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
 	metrics_callback(endpoint, err);
 	if (may_log(clock_elapsed_us(server->options.clock)))
-		log_notice("callback refused: %d %s: %s; endpoint '%s', from %s", err_http_status(err),
-			err_key(err), err_text(err), endpoint, call->remote);
+		log_notice("callback refused: %d %s: %s; endpoint '%s', from %s",
+			   err_http_status(err), err_key(err), err_text(err), endpoint,
+			   call->remote);
 	return http_reply_refused(server->replies, call->connection, err);
 }
 
@@ -51,7 +53,7 @@ static enum MHD_Result acknowledge(struct http_connection *connection)
 	metrics_callback(call->head.endpoint->name, 0);
 	metrics_request_us(clock_elapsed_us(server->options.clock) - call->start_us);
 	return http_reply_committed(server->replies, call->connection, &call->result,
-		atomic_load_explicit(&server->draining, memory_order_relaxed));
+				    atomic_load_explicit(&server->draining, memory_order_relaxed));
 }
 
 /* The request line is there. On a connection's first request the time runs since accept. */
@@ -64,15 +66,15 @@ void callback_begin(struct http_connection *connection, struct MHD_Connection *m
 	atomic_store_explicit(&connection->idle, false, memory_order_relaxed);
 	call->connection = mhd;
 	call->refusal = 0;
-	call->head = (struct http_head) { .endpoint = NULL };
+	call->head = (struct http_head){.endpoint = NULL};
 	call->start_us = clock_elapsed_us(server->options.clock);
 	memcpy(call->remote, connection->peer, sizeof(call->remote));
 	if (!connection->fresh)
 		atomic_store_explicit(&connection->deadline_us,
-			call->start_us
-				+ atomic_load_explicit(
-					&server->request_timeout_us, memory_order_relaxed),
-			memory_order_relaxed);
+				      call->start_us +
+					      atomic_load_explicit(&server->request_timeout_us,
+								   memory_order_relaxed),
+				      memory_order_relaxed);
 	connection->fresh = false;
 }
 
@@ -91,28 +93,37 @@ void callback_end(struct http_connection *connection)
 	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
 }
 
-static enum MHD_Result take_head(struct http_connection *connection, const char *url,
-	const char *method, const char *version)
+/* A trusted proxy says for whom it calls. */
+static void take_forwarded(struct http_connection *connection)
 {
 	struct http_server *server = connection->server;
 	struct http_call *call = &connection->call;
-	int64_t max_body
-		= atomic_load_explicit(&server->max_body_bytes, memory_order_relaxed);
-	struct http_proxies proxies;
+
+	if (!connection->trusted || !call->head.forwarded_for.at)
+		return;
+	pthread_mutex_lock(&server->lock);
+	http_remote_forwarded(&server->options.proxies, call->head.forwarded_for, call->remote);
+	pthread_mutex_unlock(&server->lock);
+}
+
+static enum MHD_Result take_head(struct http_connection *connection, const char *url,
+				 const char *method, const char *version)
+{
+	struct http_server *server = connection->server;
+	struct http_call *call = &connection->call;
+	int64_t max_body = atomic_load_explicit(&server->max_body_bytes, memory_order_relaxed);
 	int err;
 
 	pthread_mutex_lock(&server->lock);
 	call->endpoints = endpoint_set_ref(server->options.endpoints);
-	proxies = server->options.proxies;
 	pthread_mutex_unlock(&server->lock);
 
 	call->job = write_job_new((size_t)max_body);
 	if (!call->job)
 		return refuse(connection, -ERR_NOMEM);
 	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,
-		&call->job->head, &call->head);
-	if (connection->trusted && call->head.forwarded_for.at)
-		http_remote_forwarded(&proxies, call->head.forwarded_for, call->remote);
+			&call->job->head, &call->head);
+	take_forwarded(connection);
 	if (!err && atomic_load_explicit(&server->draining, memory_order_relaxed))
 		err = -ERR_DRAINING;
 	if (!err)
@@ -196,8 +207,8 @@ static enum MHD_Result take_end(struct http_connection *connection)
 }
 
 enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
-	void **con_cls)
+				const char *method, const char *version, const char *upload_data,
+				size_t *upload_data_size, void **con_cls)
 {
 	struct http_connection *connection = http_connection_of(mhd);
 	struct http_call *call = &connection->call;
@@ -224,7 +235,8 @@ enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const cha
 	case CALL_COMMITTING:
 		break;
 	}
-	/* A request without a request line, or a call while suspended: the library broke a promise. */
+	/* A request without a request line, or a call while suspended: the library broke a promise.
+	 */
 	log_error("http: a request came out of turn; its connection is closed");
 	return MHD_NO;
 }

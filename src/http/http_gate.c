@@ -26,8 +26,8 @@ struct gate {
 
 static bool is_token_char(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')
-		|| (c && strchr("!#$%&'*+-.^_`|~", c));
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 static bool is_token(struct slice s)
@@ -92,8 +92,8 @@ static void add_text(struct gate *gate, struct slice s)
 		gate->text_err = buf_add_slice(gate->text, s);
 }
 
-static enum MHD_Result collect(
-	void *arg, enum MHD_ValueKind kind, const char *key, const char *value)
+static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *key,
+			       const char *value)
 {
 	struct gate *gate = arg;
 	struct slice name = slice_of(key);
@@ -114,8 +114,8 @@ static enum MHD_Result collect(
 /* Digits only: what else the library lets pass would be read as another number by somebody. */
 static int check_framing(const struct gate *gate, const char *method, const char *version)
 {
-	if (gate->malformed || gate->transfer_encoding || gate->n_content_length > 1
-		|| gate->n_host > 1 || gate->n_content_type > 1)
+	if (gate->malformed || gate->transfer_encoding || gate->n_content_length > 1 ||
+	    gate->n_host > 1 || gate->n_content_type > 1)
 		return -ERR_FRAMING;
 	if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
 		return -ERR_FRAMING;
@@ -155,12 +155,12 @@ static bool is_utf8_parameter(struct slice rest)
 		return true;
 	if (rest.at[0] != ';')
 		return false;
-	rest = slice_trim((struct slice) { rest.at + 1, rest.len - 1 });
-	if (rest.len < 8 || !slice_equal_nocase((struct slice) { rest.at, 8 }, SLICE("charset=")))
+	rest = slice_trim((struct slice){rest.at + 1, rest.len - 1});
+	if (rest.len < 8 || !slice_equal_nocase((struct slice){rest.at, 8}, SLICE("charset=")))
 		return false;
-	rest = (struct slice) { rest.at + 8, rest.len - 8 };
+	rest = (struct slice){rest.at + 8, rest.len - 8};
 	if (rest.len >= 2 && rest.at[0] == '"' && rest.at[rest.len - 1] == '"')
-		rest = (struct slice) { rest.at + 1, rest.len - 2 };
+		rest = (struct slice){rest.at + 1, rest.len - 2};
 	return slice_equal_nocase(rest, SLICE("utf-8"));
 }
 
@@ -171,19 +171,17 @@ static int check_type(const struct gate *gate, enum body_type *ret)
 
 	if (gate->content_encoding)
 		return -ERR_CONTENT_ENCODING;
-	while (end < type.len && type.at[end] != ';' && type.at[end] != ' '
-		&& type.at[end] != '\t')
+	while (end < type.len && type.at[end] != ';' && type.at[end] != ' ' && type.at[end] != '\t')
 		end++;
-	struct slice name = { type.at, end };
+	struct slice name = {type.at, end};
 	if (slice_equal_nocase(name, SLICE("application/json")))
 		*ret = BODY_JSON;
 	else if (slice_equal_nocase(name, SLICE("application/x-www-form-urlencoded")))
 		*ret = BODY_FORM;
 	else
 		return -ERR_MEDIA_TYPE;
-	return is_utf8_parameter((struct slice) { type.at + end, type.len - end })
-		? 0
-		: -ERR_MEDIA_TYPE;
+	return is_utf8_parameter((struct slice){type.at + end, type.len - end}) ? 0
+										: -ERR_MEDIA_TYPE;
 }
 
 /* The request line goes in front, once the endpoint is known and the token can be left out. */
@@ -193,13 +191,13 @@ static int begin_text(struct buf *text, const char *method, const char *path, co
 }
 
 int http_gate(struct MHD_Connection *connection, const struct endpoint_set *endpoints,
-	const char *raw_path, const char *method, const char *version, int64_t max_body_bytes,
-	struct buf *head_text, struct http_head *ret)
+	      const char *raw_path, const char *method, const char *version, int64_t max_body_bytes,
+	      struct buf *head_text, struct http_head *ret)
 {
-	struct gate gate = { .head = ret, .text = head_text };
+	struct gate gate = {.head = ret, .text = head_text};
 	int err;
 
-	*ret = (struct http_head) { .endpoint = NULL };
+	*ret = (struct http_head){.endpoint = NULL};
 	ret->endpoint = endpoint_set_match(endpoints, slice_of(raw_path), &ret->token_ok);
 	if (ret->endpoint)
 		gate.text_err = begin_text(head_text, method, ret->endpoint->path, version);

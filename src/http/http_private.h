@@ -1,4 +1,5 @@
-/* What the parts of the callback listener share: one connection, its present request, the server. */
+/* What the parts of the callback listener share: one connection, its present request, the server.
+ */
 #pragma once
 
 #include <microhttpd.h>
@@ -10,12 +11,12 @@
 #include "orderhook/http_server.h"
 
 enum call_phase {
-	CALL_IDLE = 0,  /* no request */
-	CALL_HEAD,      /* the request line is there */
-	CALL_BODY,      /* the head passed the gate */
+	CALL_IDLE = 0,   /* no request */
+	CALL_HEAD,       /* the request line is there */
+	CALL_BODY,       /* the head passed the gate */
 	CALL_COMMITTING, /* the job is the writer's and the connection is suspended */
-	CALL_DECIDED,   /* refusal or result stands, the connection was resumed */
-	CALL_ANSWERED   /* a reply is queued */
+	CALL_DECIDED,    /* refusal or result stands, the connection was resumed */
+	CALL_ANSWERED    /* a reply is queued */
 };
 
 /* One request. Embedded in its connection, which serves one request at a time. */
@@ -41,8 +42,8 @@ struct http_connection {
 	char peer[HTTP_REMOTE_BYTES];
 	/* When the request must be whole; 0: none is being read. */
 	_Atomic int64_t deadline_us;
-	atomic_bool idle; /* between requests, or before the first */
-	atomic_bool shut; /* reading was shut down */
+	atomic_bool idle;   /* between requests, or before the first */
+	atomic_bool shut;   /* reading was shut down */
 	struct buf scratch; /* for ingest */
 	struct http_call call;
 };
@@ -64,7 +65,7 @@ struct http_connection *http_connection_of(struct MHD_Connection *mhd);
 
 /* callback_handler.c: the access handler, and what ends a request. */
 enum MHD_Result callback_handle(void *cls, struct MHD_Connection *connection, const char *url,
-	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
-	void **con_cls);
+				const char *method, const char *version, const char *upload_data,
+				size_t *upload_data_size, void **con_cls);
 void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd);
 void callback_end(struct http_connection *connection);

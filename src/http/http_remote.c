@@ -10,7 +10,7 @@
 
 #include "orderhook/err.h"
 
-static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static bool parse_address(struct slice text, uint8_t out[16], bool *ret_v4)
 {
@@ -35,7 +35,7 @@ static void format_address(const uint8_t address[16], char out[HTTP_REMOTE_BYTES
 static int parse_proxy(struct slice text, struct http_proxy *ret)
 {
 	const char *slash = slice_find(text, SLICE("/"));
-	struct slice address = { text.at, slash ? (size_t)(slash - text.at) : text.len };
+	struct slice address = {text.at, slash ? (size_t)(slash - text.at) : text.len};
 	uint64_t bits;
 	bool v4;
 
@@ -44,7 +44,7 @@ static int parse_proxy(struct slice text, struct http_proxy *ret)
 	ret->prefix_bits = 128;
 	if (!slash)
 		return 0;
-	struct slice prefix = { slash + 1, text.len - address.len - 1 };
+	struct slice prefix = {slash + 1, text.len - address.len - 1};
 	if (slice_to_u64(prefix, v4 ? 32 : 128, &bits))
 		return -ERR_SYNTAX;
 	ret->prefix_bits = (unsigned)bits + (v4 ? 96 : 0);
@@ -53,7 +53,7 @@ static int parse_proxy(struct slice text, struct http_proxy *ret)
 
 int http_proxies_parse(const struct config_list *items, struct http_proxies *ret)
 {
-	struct http_proxies proxies = { .n = 0 };
+	struct http_proxies proxies = {.n = 0};
 
 	for (size_t i = 0; i < items->n; i++) {
 		if (strcmp(items->items[i], "unix") == 0) {
@@ -91,13 +91,14 @@ static bool is_trusted(const struct http_proxies *proxies, const uint8_t address
 }
 
 bool http_remote_peer(const struct http_proxies *proxies, const struct sockaddr *peer,
-	char out[HTTP_REMOTE_BYTES])
+		      char out[HTTP_REMOTE_BYTES])
 {
 	uint8_t address[16];
 
 	if (peer && peer->sa_family == AF_INET) {
 		memcpy(address, mapped_prefix, sizeof(mapped_prefix));
-		memcpy(address + 12, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+		memcpy(address + 12, &((const struct sockaddr_in *)(const void *)peer)->sin_addr,
+		       4);
 	} else if (peer && peer->sa_family == AF_INET6) {
 		memcpy(address, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
 	} else {
@@ -115,13 +116,13 @@ static struct slice last_item(struct slice *list)
 
 	while (start && list->at[start - 1] != ',')
 		start--;
-	struct slice item = { list->at + start, list->len - start };
+	struct slice item = {list->at + start, list->len - start};
 	list->len = start ? start - 1 : 0;
 	return slice_trim(item);
 }
 
-void http_remote_forwarded(
-	const struct http_proxies *proxies, struct slice header, char out[HTTP_REMOTE_BYTES])
+void http_remote_forwarded(const struct http_proxies *proxies, struct slice header,
+			   char out[HTTP_REMOTE_BYTES])
 {
 	uint8_t address[16];
 	bool v4;

@@ -30,8 +30,8 @@ enum reply_slot {
 	REPLY_MAX
 };
 
-static const int slot_status[REPLY_MAX] = { 200, 200, 400, 401, 404, 405, 408, 411, 413, 415, 431,
-	500, 503 };
+static const int slot_status[REPLY_MAX] = {200, 200, 400, 401, 404, 405, 408,
+					   411, 413, 415, 431, 500, 503};
 
 struct http_replies {
 	struct MHD_Response *slots[REPLY_MAX];
@@ -43,17 +43,16 @@ static struct MHD_Response *make(const struct platform *platform, enum reply_slo
 	const char *body = platform->reply(status);
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		strlen(body), (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
-	bool ok = response
-		&& MHD_add_response_header(
-			response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json; charset=utf-8");
+	bool ok = response && MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+						      "application/json; charset=utf-8");
 
 	if (ok && slot != REPLY_200)
 		ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	if (ok && status == 405)
 		ok = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "POST");
 	if (ok && status == 503)
-		ok = MHD_add_response_header(
-			response, MHD_HTTP_HEADER_RETRY_AFTER, RETRY_AFTER_SECONDS);
+		ok = MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER,
+					     RETRY_AFTER_SECONDS);
 	if (!ok && response) {
 		MHD_destroy_response(response);
 		return NULL;
@@ -87,7 +86,8 @@ void http_replies_free(struct http_replies *replies)
 }
 
 enum MHD_Result http_reply_committed(struct http_replies *replies,
-	struct MHD_Connection *connection, const struct store_result *result, bool closing)
+				     struct MHD_Connection *connection,
+				     const struct store_result *result, bool closing)
 {
 	enum reply_slot slot = closing ? REPLY_200_CLOSE : REPLY_200;
 
@@ -95,8 +95,8 @@ enum MHD_Result http_reply_committed(struct http_replies *replies,
 	return MHD_queue_response(connection, MHD_HTTP_OK, replies->slots[slot]);
 }
 
-enum MHD_Result http_reply_refused(
-	struct http_replies *replies, struct MHD_Connection *connection, int err)
+enum MHD_Result http_reply_refused(struct http_replies *replies, struct MHD_Connection *connection,
+				   int err)
 {
 	int status = err_http_status(err);
 	enum reply_slot slot = REPLY_500;
@@ -106,6 +106,5 @@ enum MHD_Result http_reply_refused(
 		if (slot_status[i] == status)
 			slot = (enum reply_slot)i;
 	}
-	return MHD_queue_response(
-		connection, (unsigned)slot_status[slot], replies->slots[slot]);
+	return MHD_queue_response(connection, (unsigned)slot_status[slot], replies->slots[slot]);
 }

@@ -22,8 +22,8 @@
 
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
 
-static void connection_opened(
-	struct http_server *server, struct MHD_Connection *mhd, void **socket_context)
+static void connection_opened(struct http_server *server, struct MHD_Connection *mhd,
+			      void **socket_context)
 {
 	struct http_connection *connection = calloc(1, sizeof(*connection));
 	const union MHD_ConnectionInfo *info;
@@ -36,13 +36,14 @@ static void connection_opened(
 	atomic_init(&connection->idle, true);
 	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 	connection->fd = info ? info->connect_fd : -1;
-	atomic_store(&connection->deadline_us,
-		clock_elapsed_us(server->options.clock)
-			+ atomic_load_explicit(&server->request_timeout_us, memory_order_relaxed));
+	atomic_store(
+		&connection->deadline_us,
+		clock_elapsed_us(server->options.clock) +
+			atomic_load_explicit(&server->request_timeout_us, memory_order_relaxed));
 	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	pthread_mutex_lock(&server->lock);
-	connection->trusted = http_remote_peer(
-		&server->options.proxies, info ? info->client_addr : NULL, connection->peer);
+	connection->trusted = http_remote_peer(&server->options.proxies,
+					       info ? info->client_addr : NULL, connection->peer);
 	buf_init(&connection->scratch, (size_t)server->options.max_body_bytes * 2 + 4096);
 	connection->next = server->connections;
 	if (connection->next)
@@ -71,7 +72,7 @@ static void connection_closed(struct http_server *server, struct http_connection
 }
 
 static void notify_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
-	enum MHD_ConnectionNotificationCode code)
+			      enum MHD_ConnectionNotificationCode code)
 {
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		connection_opened(cls, mhd, socket_context);
@@ -83,8 +84,8 @@ static void notify_connection(void *cls, struct MHD_Connection *mhd, void **sock
 
 struct http_connection *http_connection_of(struct MHD_Connection *mhd)
 {
-	const union MHD_ConnectionInfo *info
-		= MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
 }
@@ -101,7 +102,7 @@ static void *notify_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 }
 
 static void notify_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
-	enum MHD_RequestTerminationCode code)
+			     enum MHD_RequestTerminationCode code)
 {
 	struct http_connection *connection = http_connection_of(mhd);
 
@@ -113,13 +114,13 @@ static void notify_completed(void *cls, struct MHD_Connection *mhd, void **con_c
 }
 
 static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
-	void **con_cls)
+			      const char *method, const char *version, const char *upload_data,
+			      size_t *upload_data_size, void **con_cls)
 {
 	if (!http_connection_of(mhd))
 		return MHD_NO;
-	return callback_handle(
-		cls, mhd, url, method, version, upload_data, upload_data_size, con_cls);
+	return callback_handle(cls, mhd, url, method, version, upload_data, upload_data_size,
+			       con_cls);
 }
 
 /* The path is compared as the bytes that came: nothing is unescaped. */
@@ -146,27 +147,24 @@ static void library_log(void *cls, const char *format, va_list args)
 static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
 	const struct http_server_options *options = &server->options;
-	unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME
-		| MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem more[2] = { { MHD_OPTION_END, 0, NULL }, { MHD_OPTION_END, 0, NULL } };
+	unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
+			 MHD_USE_ERROR_LOG;
+	struct MHD_OptionItem more[2] = {{MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}};
 
 	/* A pool of one thread would be a second thread for nothing. */
 	if (options->threads > 1)
-		more[0] = (struct MHD_OptionItem) { MHD_OPTION_THREAD_POOL_SIZE,
-			(intptr_t)options->threads, NULL };
-	return MHD_start_daemon(flags, 0, NULL, NULL, handle, server,
-		MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
-		MHD_OPTION_LISTEN_SOCKET, options->listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, options->connection_limit,
-		MHD_OPTION_CONNECTION_TIMEOUT,
+		more[0] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
+						  (intptr_t)options->threads, NULL};
+	return MHD_start_daemon(
+		flags, 0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+		options->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)((options->keepalive_timeout_ms + 999) / 1000),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_NOTIFY_CONNECTION, notify_connection, server,
-		MHD_OPTION_NOTIFY_COMPLETED, notify_completed, server,
-		MHD_OPTION_URI_LOG_CALLBACK, notify_uri, server,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, notify_connection,
+		server, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, server,
+		MHD_OPTION_URI_LOG_CALLBACK, notify_uri, server, MHD_OPTION_UNESCAPE_CALLBACK,
+		keep_escapes, NULL, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
 }
 
 int http_server_start(const struct http_server_options *options, struct http_server **ret)
@@ -220,7 +218,8 @@ void http_server_sweep(struct http_server *server)
 }
 
 void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
-	const struct http_proxies *proxies, int64_t request_timeout_us, int64_t max_body_bytes)
+			const struct http_proxies *proxies, int64_t request_timeout_us,
+			int64_t max_body_bytes)
 {
 	struct endpoint_set *old;
 

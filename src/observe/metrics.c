@@ -1,7 +1,7 @@
 /*
  * Everything is a relaxed atomic: a scrape may see one callback's counters half done, and a lock on
- * the hot path would buy nothing for it. Endpoint names are interned at first use, under a lock that
- * the hot path never takes.
+ * the hot path would buy nothing for it. Endpoint names are interned at first use, under a lock
+ * that the hot path never takes.
  */
 #include "orderhook/metrics.h"
 
@@ -34,7 +34,7 @@ struct metric_row {
 #define KIND_HISTOGRAM "histogram"
 
 static const struct metric_row rows[METRIC_MAX] = {
-#define METRIC(name, kind, exposed, help) [METRIC_##name] = { KIND_##kind, exposed, help },
+#define METRIC(name, kind, exposed, help) [METRIC_##name] = {KIND_##kind, exposed, help},
 #include "orderhook/tbl/metric.def"
 #undef METRIC
 };
@@ -48,14 +48,18 @@ struct histogram {
 	_Atomic int64_t sum;
 };
 
-static struct histogram request_us = { { 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000,
-					       250000, 1000000, 5000000, 10000000 },
-	1000000, { 0 }, 0 };
-static struct histogram commit_us = { { 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000,
-					      500000, 1000000, 5000000 },
-	1000000, { 0 }, 0 };
-static struct histogram batch_events = { { 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096 }, 1,
-	{ 0 }, 0 };
+static struct histogram request_us = {{250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000,
+				       250000, 1000000, 5000000, 10000000},
+				      1000000,
+				      {0},
+				      0};
+static struct histogram commit_us = {
+	{50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 500000, 1000000, 5000000},
+	1000000,
+	{0},
+	0};
+static struct histogram batch_events = {
+	{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096}, 1, {0}, 0};
 
 static pthread_mutex_t endpoints_lock = PTHREAD_MUTEX_INITIALIZER;
 static char endpoint_names[ENDPOINTS_MAX][ENDPOINT_BYTES]; /* [0] is ""; written under the lock */
@@ -107,8 +111,8 @@ void metrics_callback(const char *endpoint, int outcome)
 
 	if (err >= ERR_MAX)
 		err = ERR_INTERNAL;
-	atomic_fetch_add_explicit(
-		&callbacks[intern_endpoint(endpoint)][err], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&callbacks[intern_endpoint(endpoint)][err], 1,
+				  memory_order_relaxed);
 }
 
 void metrics_event(enum verdict verdict)
@@ -163,7 +167,7 @@ void metrics_orders(int status, int64_t orders)
 static int render_head(struct buf *out, enum metric metric)
 {
 	return buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[metric].name, rows[metric].help,
-		rows[metric].name, rows[metric].kind);
+			rows[metric].name, rows[metric].kind);
 }
 
 static int render_histogram(struct buf *out, enum metric metric, struct histogram *histogram)
@@ -177,14 +181,15 @@ static int render_histogram(struct buf *out, enum metric metric, struct histogra
 	for (; !err && i < BOUNDS_MAX && histogram->bounds[i]; i++) {
 		count += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
 		err = buf_addf(out, "%s_bucket{le=\"%g\"} %llu\n", name,
-			(double)histogram->bounds[i] / unit, (unsigned long long)count);
+			       (double)histogram->bounds[i] / unit, (unsigned long long)count);
 	}
 	count += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
 	if (!err)
-		err = buf_addf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n", name,
-			(unsigned long long)count, name,
-			(double)atomic_load_explicit(&histogram->sum, memory_order_relaxed) / unit,
-			name, (unsigned long long)count);
+		err = buf_addf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n",
+			       name, (unsigned long long)count, name,
+			       (double)atomic_load_explicit(&histogram->sum, memory_order_relaxed) /
+				       unit,
+			       name, (unsigned long long)count);
 	return err;
 }
 
@@ -202,12 +207,12 @@ static int render_callbacks(struct buf *out)
 
 	for (size_t i = 0; i < n; i++) {
 		for (int outcome = 0; !err && outcome < ERR_MAX; outcome++) {
-			uint64_t count = atomic_load_explicit(
-				&callbacks[i][outcome], memory_order_relaxed);
+			uint64_t count =
+				atomic_load_explicit(&callbacks[i][outcome], memory_order_relaxed);
 			if (count)
 				err = buf_addf(out, "%s{endpoint=\"%s\",outcome=\"%s\"} %llu\n",
-					rows[METRIC_CALLBACKS].name, endpoint_names[i],
-					err_key(outcome), (unsigned long long)count);
+					       rows[METRIC_CALLBACKS].name, endpoint_names[i],
+					       err_key(outcome), (unsigned long long)count);
 		}
 	}
 	return err;
@@ -219,9 +224,9 @@ static int render_events(struct buf *out)
 
 	for (int verdict = 0; !err && verdict < VERDICT_MAX; verdict++)
 		err = buf_addf(out, "%s{verdict=\"%s\"} %llu\n", rows[METRIC_EVENTS].name,
-			verdict_key((enum verdict)verdict),
-			(unsigned long long)atomic_load_explicit(
-				&events[verdict], memory_order_relaxed));
+			       verdict_key((enum verdict)verdict),
+			       (unsigned long long)atomic_load_explicit(&events[verdict],
+									memory_order_relaxed));
 	return err;
 }
 
@@ -233,9 +238,9 @@ static int render_orders(struct buf *out)
 		int status = atomic_load_explicit(&order_counts[i].status, memory_order_acquire);
 		if (status)
 			err = buf_addf(out, "%s{status=\"%d\"} %lld\n", rows[METRIC_ORDERS].name,
-				status,
-				(long long)atomic_load_explicit(
-					&order_counts[i].orders, memory_order_relaxed));
+				       status,
+				       (long long)atomic_load_explicit(&order_counts[i].orders,
+								       memory_order_relaxed));
 	}
 	return err;
 }
@@ -253,13 +258,15 @@ int metrics_render(struct buf *out)
 	if (!err)
 		err = render_histogram(out, METRIC_BATCH_EVENTS, &batch_events);
 	if (!err)
-		err = render_gauge(out, METRIC_QUEUE_DEPTH,
+		err = render_gauge(
+			out, METRIC_QUEUE_DEPTH,
 			(double)atomic_load_explicit(&queue_depth, memory_order_relaxed));
 	if (!err)
 		err = render_gauge(out, METRIC_WAL_BYTES,
-			(double)atomic_load_explicit(&wal_bytes, memory_order_relaxed));
+				   (double)atomic_load_explicit(&wal_bytes, memory_order_relaxed));
 	if (!err)
-		err = render_gauge(out, METRIC_LAST_COMMIT,
+		err = render_gauge(
+			out, METRIC_LAST_COMMIT,
 			(double)atomic_load_explicit(&last_commit_ms, memory_order_relaxed) / 1000);
 	if (!err)
 		err = render_orders(out);
@@ -267,6 +274,6 @@ int metrics_render(struct buf *out)
 		err = render_head(out, METRIC_BUILD_INFO);
 	if (!err)
 		err = buf_addf(out, "%s{version=\"%s\"} 1\n", rows[METRIC_BUILD_INFO].name,
-			ORDERHOOK_VERSION);
+			       ORDERHOOK_VERSION);
 	return err;
 }

@@ -112,7 +112,7 @@ static void job_prepare(struct write_job *job)
 	job->item.body = buf_slice(&job->body);
 	job->item.head = buf_slice(&job->head);
 	job->item.remote = job->remote;
-	job->item.result = (struct store_result) { .err = -ERR_NOT_COMMITTED };
+	job->item.result = (struct store_result){.err = -ERR_NOT_COMMITTED};
 	job->next = NULL;
 }
 
@@ -178,19 +178,19 @@ static size_t take_batch(struct writer *writer)
 /* A failure that passes by itself leaves the writer at work. */
 static bool is_final(int err)
 {
-	return err == -ERR_STORE_IO || err == -ERR_STORE_MOVED || err == -ERR_STORE_CORRUPT
-		|| err == -ERR_INTERNAL;
+	return err == -ERR_STORE_IO || err == -ERR_STORE_MOVED || err == -ERR_STORE_CORRUPT ||
+	       err == -ERR_INTERNAL;
 }
 
 static void note_failure(struct writer *writer, int err)
 {
 	if (!is_final(err)) {
-		log_error("store: batch refused: %s (%s); callers are asked to retry", err_text(err),
-			store_problem(writer->options.store));
+		log_error("store: batch refused: %s (%s); callers are asked to retry",
+			  err_text(err), store_problem(writer->options.store));
 		return;
 	}
 	log_error("store: %s (%s); nothing more is acknowledged", err_text(err),
-		store_problem(writer->options.store));
+		  store_problem(writer->options.store));
 	atomic_store(&writer->failure, err);
 }
 
@@ -232,11 +232,11 @@ static void write_batch(struct writer *writer, size_t n)
 			note_failure(writer, err);
 		else
 			metrics_commit(clock_elapsed_us(writer->options.clock) - start_us, n,
-				clock_wall_ms(writer->options.clock));
+				       clock_wall_ms(writer->options.clock));
 	}
 	/* A batch that was never tried is refused with the failure that kept it from it. */
 	for (size_t i = 0; err && i < n; i++)
-		writer->items[i]->result = (struct store_result) { .err = err };
+		writer->items[i]->result = (struct store_result){.err = err};
 }
 
 static void complete(struct write_job *job)
@@ -269,7 +269,8 @@ static void *writer_run(void *arg)
 		else
 			housekeep(writer, clock_elapsed_us(writer->options.clock));
 
-		/* From here on writer_expire() does not see the batch, so each job has one owner. */
+		/* From here on writer_expire() does not see the batch, so each job has one owner.
+		 */
 		pthread_mutex_lock(&writer->lock);
 		writer->n_batch = 0;
 		metrics_queue_depth(writer->n_queued);
@@ -289,8 +290,8 @@ static bool expire_job(struct writer *writer, struct write_job *job, int64_t now
 {
 	int waited = JOB_WAITED;
 
-	return now_us - job->submitted_us > writer->options.commit_timeout_us
-		&& atomic_compare_exchange_strong(&job->state, &waited, JOB_ABANDONED);
+	return now_us - job->submitted_us > writer->options.commit_timeout_us &&
+	       atomic_compare_exchange_strong(&job->state, &waited, JOB_ABANDONED);
 }
 
 struct expired {
@@ -309,12 +310,12 @@ static size_t collect_expired(struct writer *writer, int64_t now_us, struct expi
 	for (size_t i = 0; i < writer->n_batch && n < EXPIRE_AT_ONCE; i++) {
 		struct write_job *job = writer->batch[i];
 		if (expire_job(writer, job, now_us))
-			expired[n++] = (struct expired) { job, job->done, job->waiter };
+			expired[n++] = (struct expired){job, job->done, job->waiter};
 	}
 	for (struct write_job *job = writer->queue_first; job && n < EXPIRE_AT_ONCE;
-		job = job->next) {
+	     job = job->next) {
 		if (expire_job(writer, job, now_us))
-			expired[n++] = (struct expired) { job, job->done, job->waiter };
+			expired[n++] = (struct expired){job, job->done, job->waiter};
 	}
 	pthread_mutex_unlock(&writer->lock);
 	return n;

@@ -46,8 +46,8 @@ void endpoint_set_unref(struct endpoint_set *set)
 	free(set);
 }
 
-const struct endpoint *endpoint_set_match(
-	const struct endpoint_set *set, struct slice path, bool *ret_token_ok)
+const struct endpoint *endpoint_set_match(const struct endpoint_set *set, struct slice path,
+					  bool *ret_token_ok)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		enum endpoint_match match = endpoint_match_path(set->endpoints[i], path);

@@ -84,8 +84,8 @@ static void fake_close(struct store *store)
 	(void)store;
 }
 
-static const struct store_ops fake_ops = { fake_write, fake_check, fake_touch, fake_touch,
-	fake_close };
+static const struct store_ops fake_ops = {fake_write, fake_check, fake_touch, fake_touch,
+					  fake_close};
 
 static void permit(struct fixture *fixture, int batches)
 {
@@ -105,11 +105,11 @@ static void wait_inside(struct fixture *fixture)
 
 static void start(struct fixture *fixture, size_t batch_limit, size_t queue_limit)
 {
-	struct writer_options options = { .store = &fixture->fake.store,
-		.clock = &fixture->clock,
-		.batch_limit = batch_limit,
-		.queue_limit = queue_limit,
-		.commit_timeout_us = 1000 };
+	struct writer_options options = {.store = &fixture->fake.store,
+					 .clock = &fixture->clock,
+					 .batch_limit = batch_limit,
+					 .queue_limit = queue_limit,
+					 .commit_timeout_us = 1000};
 
 	memset(&fixture->fake, 0, sizeof(fixture->fake));
 	fixture->fake.store.ops = &fake_ops;
@@ -146,7 +146,7 @@ static void note_done(struct write_job *job, void *waiter, bool abandoned)
 
 static struct outcome outcome_new(void)
 {
-	return (struct outcome) { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 1, 0 };
+	return (struct outcome){PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 1, 0};
 }
 
 static void wait_done(struct outcome *outcome)
@@ -217,7 +217,7 @@ static void test_what_arrives_during_a_commit_is_the_next_batch(void **state)
 static void test_queue_limit_counts_what_is_not_committed_yet(void **state)
 {
 	struct fixture fixture;
-	struct outcome outcomes[3] = { outcome_new(), outcome_new(), outcome_new() };
+	struct outcome outcomes[3] = {outcome_new(), outcome_new(), outcome_new()};
 	struct write_job *third = make_job(&outcomes[2]);
 
 	(void)state;
