@@ -31,6 +31,19 @@ enum show_as {
  */
 bool show_rewind(struct show *show, enum show_as as, int64_t at_ms);
 
+struct show_options {
+	const char *name; /* the ORDER that was asked for */
+	enum print_format format;
+	enum show_as as;
+	int64_t at_ms; /* 0: now */
+	bool reveal;
+};
+
+/* ------------------------------------------------------------------ show_print.c ------- */
+
+/* Prints in the format that was asked for; returns the exit code. */
+int show_print(struct tool *tool, const struct show *show, const struct show_options *options);
+
 /* ------------------------------------------------------------------ show_timeline.c ---- */
 
 /* What events[i] means where it stands: "skipped 30/1 (never arrived)". Appended as text. */

@@ -18,7 +18,8 @@
 #define MESSAGE_LIMIT_BYTES (64U * 1024)
 #define PROBLEM_LIMIT_BYTES 4096U
 
-static void print_line(struct tool *tool, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void print_line(struct tool *tool, const char *format,
+							     va_list args)
 {
 	BUF_AUTO struct buf line = BUF_INIT(MESSAGE_LIMIT_BYTES);
 	char *text = NULL;
