@@ -154,7 +154,7 @@ static int follow(struct tool *tool, struct store_reader *reader, struct event_f
 		return code;
 	int err = follow_new(path, STDOUT_FILENO, &wait);
 	if (err)
-		return tool_fail(TOOL_STORE, tool, "cannot watch %s: %s", path, err_text(err));
+		return tool_fail(tool, TOOL_STORE, "cannot watch %s: %s", path, err_text(err));
 	tool->out.interrupt_fd = follow_interrupt_fd(wait);
 	enum follow_reason reason = FOLLOW_LOOK;
 	while (reason == FOLLOW_LOOK) {
@@ -171,7 +171,7 @@ static int follow(struct tool *tool, struct store_reader *reader, struct event_f
 	if (err < 0 && err != -ERR_STORE_BUSY)
 		return tool_store_failed(tool, err, store_reader_problem(reader));
 	if (reason == FOLLOW_REPLACED)
-		return tool_fail(TOOL_STORE, tool,
+		return tool_fail(tool, TOOL_STORE,
 				 "%s was removed or replaced; start again to follow the new store",
 				 path);
 	return TOOL_DONE;
@@ -188,7 +188,7 @@ static int print_events(struct tool *tool, struct event_filter *filter, enum pri
 		return code;
 	int err = list_begin(&list, &tool->out, format, &events_view);
 	if (err)
-		return tool_fail(TOOL_STORE, tool, "%s", err_text(err));
+		return tool_fail(tool, TOOL_STORE, "%s", err_text(err));
 	if (following) {
 		code = follow(tool, reader, filter, &list);
 		list_end(&list);

@@ -23,11 +23,11 @@ static int check_directory(struct tool *tool, const char *directory, struct stat
 		return 0;
 	if (errno == ENOENT)
 		return tool_fail(
-			TOOL_STORE, tool,
+			tool, TOOL_STORE,
 			"the directory %s is not there; make it for the daemon's user first: "
 			"install -d -m 750 -o USER -g GROUP %s",
 			directory, directory);
-	return tool_fail(TOOL_STORE, tool, "%s: %s", directory, strerror(errno));
+	return tool_fail(tool, TOOL_STORE, "%s: %s", directory, strerror(errno));
 }
 
 /* A store that root made in the daemon's directory could not be written by the daemon. */
@@ -50,7 +50,7 @@ static int make(struct tool *tool, const char *path, const char *environment)
 	struct stat st;
 
 	if (slice_copy(slice_of(path), copy, sizeof(copy)))
-		return tool_fail(TOOL_CONFIG, tool, "the store's path is longer than %d bytes",
+		return tool_fail(tool, TOOL_CONFIG, "the store's path is longer than %d bytes",
 				 PATH_BYTES - 1);
 	const char *directory = dirname(copy);
 	int code = check_directory(tool, directory, &st);

@@ -16,14 +16,14 @@ static int print_masked(struct tool *tool, int64_t event_id, const struct buf *r
 	int err = headers ? 0 : mask_body(&masked, buf_slice(raw));
 
 	if (err && err != -ERR_NOMEM)
-		return tool_fail(TOOL_REFUSED, tool,
+		return tool_fail(tool, TOOL_REFUSED,
 				 "event %lld: %s, so nothing in it can be masked; --reveal prints "
 				 "it as it is",
 				 (long long)event_id, err_text(err));
 	if (!err)
 		err = text_add_safe(&safe, buf_slice(headers ? raw : &masked), TEXT_KEEP_LINES);
 	if (err)
-		return tool_fail(TOOL_STORE, tool, "%s", err_text(err));
+		return tool_fail(tool, TOOL_STORE, "%s", err_text(err));
 	out_bytes(&tool->out, buf_slice(&safe).at, safe.len);
 	if (safe.len && safe.data[safe.len - 1] != '\n')
 		out_char(&tool->out, '\n');
@@ -43,7 +43,7 @@ static int print_raw(struct tool *tool, int64_t event_id, bool headers, bool rev
 		return code;
 	int err = store_raw(reader, event_id, headers ? NULL : &raw, headers ? &raw : NULL);
 	if (err == -ERR_NOT_FOUND)
-		return tool_fail(TOOL_NO_SUCH, tool,
+		return tool_fail(tool, TOOL_NO_SUCH,
 				 "no event has the number %lld; 'orderhook events' lists them",
 				 (long long)event_id);
 	if (err)

@@ -131,7 +131,7 @@ static int load(struct tool *tool, const struct show_options *options, struct sh
 	int found = pick_order(cursor, options->name, &show->order, &others);
 	store_cursor_close(cursor);
 	if (found == 0)
-		return tool_fail(TOOL_NO_SUCH, tool, "no order has the number '%s'", options->name);
+		return tool_fail(tool, TOOL_NO_SUCH, "no order has the number '%s'", options->name);
 	if (found > 0 && others.len)
 		tool_note(tool,
 			  "%s was dispatched more than once; this is the newest, the others "
@@ -160,7 +160,7 @@ static int run(struct tool *tool, const struct show_options *options)
 	int code = load(tool, options, &show);
 
 	if (!code && options->at_ms && !show_rewind(&show, options->as, options->at_ms))
-		code = tool_fail(TOOL_NO_SUCH, tool, "%s: no event of it had %s by then",
+		code = tool_fail(tool, TOOL_NO_SUCH, "%s: no event of it had %s by then",
 				 options->name,
 				 options->as == SHOW_AS_RECEIVED ? "been received" : "happened");
 	if (!code)

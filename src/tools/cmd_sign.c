@@ -31,7 +31,7 @@ static int load_secret(struct tool *tool, const char *reference, struct secret *
 
 	if (!err)
 		return 0;
-	return tool_fail(TOOL_CONFIG, tool, "%s", problem.len ? problem.data : err_text(err));
+	return tool_fail(tool, TOOL_CONFIG, "%s", problem.len ? problem.data : err_text(err));
 }
 
 static const struct config_endpoint *find_endpoint(const struct config *config, const char *name)
@@ -58,7 +58,7 @@ static int endpoint_secret(struct tool *tool, const char *name, struct secret *r
 		return tool_usage(tool, "%s has more than one endpoint; --endpoint NAME picks one",
 				  config->file);
 	if (!endpoint)
-		return tool_fail(TOOL_CONFIG, tool, "%s has no [endpoint %s]", config->file, name);
+		return tool_fail(tool, TOOL_CONFIG, "%s has no [endpoint %s]", config->file, name);
 	for (size_t i = 0; i < endpoint->secrets.n; i++) {
 		code = load_secret(tool, endpoint->secrets.items[i], ret);
 		if (code)
@@ -67,7 +67,7 @@ static int endpoint_secret(struct tool *tool, const char *name, struct secret *r
 			return 0;
 		secret_release(ret);
 	}
-	return tool_fail(TOOL_CONFIG, tool, "%s:%d: [endpoint %s] has no secret for the MD5 sign",
+	return tool_fail(tool, TOOL_CONFIG, "%s:%d: [endpoint %s] has no secret for the MD5 sign",
 			 config->file, endpoint->line, endpoint->name);
 }
 
@@ -78,7 +78,7 @@ static int get_secret(struct tool *tool, const struct sign *sign, struct secret 
 	if (!sign->secret_file)
 		return endpoint_secret(tool, sign->endpoint, ret);
 	if (buf_addf(&reference, "file:%s", sign->secret_file))
-		return tool_fail(TOOL_CONFIG, tool, "--secret-file: the path is too long");
+		return tool_fail(tool, TOOL_CONFIG, "--secret-file: the path is too long");
 	return load_secret(tool, reference.data, ret);
 }
 
@@ -110,7 +110,7 @@ static int print_sign(struct tool *tool, struct sign *sign, const struct secret 
 				sign->n_params, text);
 
 	if (err)
-		return tool_fail(TOOL_REFUSED, tool, "%s", err_text(err));
+		return tool_fail(tool, TOOL_REFUSED, "%s", err_text(err));
 	out_f(&tool->out, "%s\n", text);
 	return TOOL_DONE;
 }
@@ -125,9 +125,9 @@ static int print_body(struct tool *tool, const struct sign *sign, const struct s
 				&body);
 
 	if (err == -ERR_SIGN_GRAMMAR || err == -ERR_SIGN_MEMBER)
-		return tool_fail(TOOL_REFUSED, tool, "%s; --envelope can carry it", err_text(err));
+		return tool_fail(tool, TOOL_REFUSED, "%s; --envelope can carry it", err_text(err));
 	if (err)
-		return tool_fail(TOOL_REFUSED, tool, "%s", err_text(err));
+		return tool_fail(tool, TOOL_REFUSED, "%s", err_text(err));
 	out_bytes(&tool->out, body.data, body.len);
 	if (tool->out.tty)
 		out_char(&tool->out, '\n');

@@ -172,7 +172,7 @@ static int finish(struct tool *tool, int code)
 	int error = tool->out.error;
 	/* A reader that went away, or a user who did, has had enough: that is no failure. */
 	if (error && error != EPIPE && error != ECANCELED)
-		code = tool_fail(TOOL_STORE, tool, "cannot write to standard output: %s",
+		code = tool_fail(tool, TOOL_STORE, "cannot write to standard output: %s",
 				 strerror(error));
 	store_reader_close(tool->reader);
 	config_free(tool->config);

@@ -148,7 +148,7 @@ int show_print(struct tool *tool, const struct show *show, const struct show_opt
 	default:
 		err = print_order(tool, show, options);
 		if (err)
-			return tool_fail(TOOL_STORE, tool, "%s", err_text(err));
+			return tool_fail(tool, TOOL_STORE, "%s", err_text(err));
 		out_char(&tool->out, '\n');
 		timeline_print(&tool->out, show, options->as);
 		return TOOL_DONE;

@@ -41,7 +41,7 @@ __attribute__((format(printf, 2, 0))) static void print_line(struct tool *tool, 
 		return;
 }
 
-int tool_fail(int code, struct tool *tool, const char *format, ...)
+int tool_fail(struct tool *tool, int code, const char *format, ...)
 {
 	va_list args;
 
@@ -82,7 +82,7 @@ int tool_config(struct tool *tool, const struct config **ret)
 	if (!tool->config) {
 		int err = config_load(file, &tool->config, &problem);
 		if (err)
-			return tool_fail(TOOL_CONFIG, tool, "%s%s",
+			return tool_fail(tool, TOOL_CONFIG, "%s%s",
 					 problem.len ? problem.data : err_text(err),
 					 tool->config_file || tool->db ? ""
 								       : "; -c FILE names another");
@@ -122,9 +122,9 @@ static int store_exit(int err)
 int tool_store_failed(struct tool *tool, int err, const char *problem)
 {
 	if (problem && problem[0])
-		return tool_fail(store_exit(err), tool, "%s", problem);
+		return tool_fail(tool, store_exit(err), "%s", problem);
 	const char *path = tool->db ? tool->db : tool->config ? tool->config->store.path : "";
-	return tool_fail(store_exit(err), tool, "%s: %s", path, err_text(err));
+	return tool_fail(tool, store_exit(err), "%s: %s", path, err_text(err));
 }
 
 int tool_reader(struct tool *tool, struct store_reader **ret)
@@ -166,8 +166,8 @@ int tool_read_file(struct tool *tool, const char *path, struct buf *ret)
 		close(fd);
 	const char *name = standard ? "standard input" : path;
 	if (cause)
-		return tool_fail(TOOL_REFUSED, tool, "%s: %s", name, strerror(cause));
+		return tool_fail(tool, TOOL_REFUSED, "%s: %s", name, strerror(cause));
 	if (err == -ERR_TOO_LONG)
-		return tool_fail(TOOL_REFUSED, tool, "%s: over %zu bytes", name, ret->limit);
-	return err ? tool_fail(TOOL_REFUSED, tool, "%s: %s", name, err_text(err)) : 0;
+		return tool_fail(tool, TOOL_REFUSED, "%s: over %zu bytes", name, ret->limit);
+	return err ? tool_fail(tool, TOOL_REFUSED, "%s: %s", name, err_text(err)) : 0;
 }
