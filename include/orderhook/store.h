@@ -156,9 +156,9 @@ int store_events(struct store_reader *reader, const struct event_filter *filter,
 		 struct store_cursor **ret);
 /* 1 and a row, 0 at the end, or an error. */
 int store_cursor_next(struct store_cursor *cursor, struct store_row *ret);
-/* What order_fold() takes of the event that was read last. Only of store_events(). Borrowed. */
-const struct order_event *store_cursor_event(const struct store_cursor *cursor);
 void store_cursor_close(struct store_cursor *cursor);
 
 /* The stored bytes of one event, appended. -ERR_NOT_FOUND. Either buffer may be NULL. */
 int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head);
+/* What order_fold() takes of one event. -ERR_NOT_FOUND. */
+int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret);

@@ -67,8 +67,7 @@ static int pick_order(struct store_cursor *cursor, const char *name, struct row_
 	return best->text != NULL;
 }
 
-static int add_event(struct show *show, size_t *cap, const struct store_row *row,
-		     const struct order_event *fold)
+static int add_event(struct show *show, size_t *cap, const struct store_row *row)
 {
 	if (show->n_events == *cap) {
 		size_t more = *cap ? *cap * 2 : 16;
@@ -78,13 +77,22 @@ static int add_event(struct show *show, size_t *cap, const struct store_row *row
 		show->events = events;
 		*cap = more;
 	}
-	struct show_event *event = &show->events[show->n_events];
-	int err = row_copy(row, &event->row);
-	if (err)
-		return err;
-	event->fold = *fold;
-	show->n_events++;
-	return 0;
+	int err = row_copy(row, &show->events[show->n_events].row);
+	if (!err)
+		show->n_events++;
+	return err;
+}
+
+static int read_folds(struct store_reader *reader, struct show *show)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < show->n_events && !err; i++) {
+		struct show_event *event = &show->events[i];
+		int64_t id = event->row.row.values[EVENT_COL_event_id].integer;
+		err = store_fold_event(reader, id, &event->fold);
+	}
+	return err;
 }
 
 static int read_events(struct store_reader *reader, struct show *show, enum show_as as)
@@ -109,10 +117,11 @@ static int read_events(struct store_reader *reader, struct show *show, enum show
 	while (!err && (step = store_cursor_next(cursor, &row)) == 1) {
 		/* Another order may have this issOrderNo as its orderNo. */
 		if (slice_equal_string(row.values[EVENT_COL_iss_order_no].text, iss))
-			err = add_event(show, &cap, &row, store_cursor_event(cursor));
+			err = add_event(show, &cap, &row);
 	}
 	store_cursor_close(cursor);
-	return err ? err : step;
+	err = err ? err : step;
+	return err ? err : read_folds(reader, show);
 }
 
 static int load(struct tool *tool, const struct show_options *options, struct show *show)

@@ -217,8 +217,9 @@ static void pad(struct out *out, size_t n)
 		out_char(out, ' ');
 }
 
+/* *blank: columns to be filled before the next text, so that no line ends in blanks. */
 static void print_cell(struct table *table, size_t column, enum print_style style,
-		       struct slice text, bool last)
+		       struct slice text, size_t *blank)
 {
 	struct out *out = table->out;
 	size_t width = table->widths[column];
@@ -228,33 +229,31 @@ static void print_cell(struct table *table, size_t column, enum print_style styl
 	if (err)
 		failed(table, err);
 	size_t used = text_width(buf_slice(&cut));
-	size_t blank = used < width ? width - used : 0;
-	if (table->columns[column].right)
-		pad(out, blank);
+	size_t rest = used < width ? width - used : 0;
+	if (cut.len == 0) {
+		*blank += width + GAP;
+		return;
+	}
+	pad(out, *blank + (table->columns[column].right ? rest : 0));
 	out_string(out, style_begin(out, style));
 	out_bytes(out, buf_slice(&cut).at, cut.len);
 	out_string(out, style_end(out, style));
-	if (!last)
-		pad(out, (table->columns[column].right ? 0 : blank) + GAP);
+	*blank = (table->columns[column].right ? 0 : rest) + GAP;
 }
 
 /* row: n_columns cells, or NULL for the heading. */
 static void print_row(struct table *table, const struct cell *row)
 {
-	size_t last = 0;
+	size_t blank = 0;
 
 	for (size_t i = 0; i < table->n_columns; i++) {
-		if (!table->hidden[i])
-			last = i;
-	}
-	for (size_t i = 0; i <= last; i++) {
 		if (table->hidden[i])
 			continue;
 		if (row)
-			print_cell(table, i, row[i].style, cell_text(table, &row[i]), i == last);
+			print_cell(table, i, row[i].style, cell_text(table, &row[i]), &blank);
 		else
 			print_cell(table, i, STYLE_HEADING, slice_of(table->columns[i].heading),
-				   i == last);
+				   &blank);
 	}
 	out_char(table->out, '\n');
 }

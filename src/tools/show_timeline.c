@@ -123,7 +123,7 @@ int timeline_meaning(struct buf *buf, const struct show *show, size_t i)
 	switch (verdict) {
 	case VERDICT_APPLIED:
 		return from.status ? buf_addf(buf, "from %s", code)
-				   : buf_add_string(buf, "the first one");
+				   : buf_add_string(buf, "first event");
 	case VERDICT_JUMPED:
 		return add_skipped(buf, show, i, from, to);
 	case VERDICT_REASSIGNED:

@@ -271,6 +271,20 @@ static void a_heading_gives_way_to_what_is_under_it(void **state)
 			 "TDH2025053050205843      1\n");
 }
 
+static void no_line_ends_in_blanks(void **state)
+{
+	struct out out = memory_out(0, false);
+	static const struct table_column columns[] = {{.heading = "a"}, {.heading = "note"}};
+	struct table *table = table_new(&out, columns, 2);
+
+	(void)state;
+	add_row(table, "x", "");
+	add_row(table, "", "y");
+	table_flush(table);
+	table_free(table);
+	expect_out(&out, "a  note\nx\n   y\n");
+}
+
 static void later_rows_keep_the_widths(void **state)
 {
 	struct out out = memory_out(0, false);
@@ -552,6 +566,7 @@ int main(void)
 		cmocka_unit_test(numbers_that_people_copy_are_cut_last),
 		cmocka_unit_test(an_optional_column_goes_before_numbers_are_cut),
 		cmocka_unit_test(a_heading_gives_way_to_what_is_under_it),
+		cmocka_unit_test(no_line_ends_in_blanks),
 		cmocka_unit_test(later_rows_keep_the_widths),
 		cmocka_unit_test(a_long_table_is_not_kept_in_memory),
 		cmocka_unit_test(colour_wraps_cells_and_not_their_padding),
