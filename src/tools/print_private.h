@@ -68,7 +68,8 @@ void text_init(void);
 /* ------------------------------------------------------------------ print_mask.c ------- */
 
 /* Appends a callback body, JSON or a form, with names, phones, positions and hand-over codes as
- * ***. Meant for a screen: the rest is kept, but need not be byte for byte. */
+ * ***. Meant for a screen: the rest is kept, but need not be byte for byte. Errors of
+ * json_scan_object() for what begins like JSON and is not: then nothing was masked. */
 int mask_body(struct buf *buf, struct slice body);
 
 /* ------------------------------------------------------------------ print_table.c ------ */
@@ -118,6 +119,15 @@ extern const char *const event_column_names[EVENT_COL_MAX];
 /* {"name":value,…} without a newline. */
 void rows_add_object(struct out *out, const char *const *names, const struct store_row *row);
 
+/* A row that outlives its cursor. */
+struct row_copy {
+	struct store_row row;
+	char *text; /* owned: what the row's values point into */
+};
+/* -ERR_NOMEM. */
+int row_copy(const struct store_row *row, struct row_copy *ret);
+void row_copy_release(struct row_copy *copy); /* NULL and zeroed ones are fine */
+
 /* Rows of one view in a machine format. */
 struct rows {
 	struct out *out;
@@ -129,6 +139,34 @@ struct rows {
 void rows_begin(struct rows *rows);
 void rows_add(struct rows *rows, const struct store_row *row);
 void rows_end(struct rows *rows);
+
+/* ------------------------------------------------------------------ print_list.c ------- */
+
+/* How a view is listed as a table. */
+struct view {
+	const char *const *names;
+	size_t n_names;
+	const struct table_column *columns;
+	size_t n_columns;
+	void (*cells)(struct table *table, const struct store_row *row);
+};
+
+/* The rows of one view in any format. */
+struct list {
+	struct out *out;
+	enum print_format format;
+	const struct view *view;
+	struct table *table;
+	struct rows rows;
+	int64_t count;
+};
+/* -ERR_NOMEM. */
+int list_begin(struct list *list, struct out *out, enum print_format format,
+	       const struct view *view);
+void list_row(struct list *list, const struct store_row *row);
+/* Prints what a table still holds. */
+void list_flush(struct list *list);
+void list_end(struct list *list);
 
 /* ------------------------------------------------------------------ print_cells.c ------ */
 

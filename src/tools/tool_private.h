@@ -50,8 +50,8 @@ struct command {
 
 /* ------------------------------------------------------------------ tool.c ------------- */
 
-/* Each prints one line on stderr, "orderhook: COMMAND: …", safe on a terminal, and returns code. */
-int tool_fail(int code, struct tool *tool, const char *format, ...)
+/* Each prints one line on stderr, "orderhook COMMAND: …", safe on a terminal, and returns code. */
+int tool_fail(struct tool *tool, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same with a second line that names the help; returns TOOL_USAGE. */
 int tool_usage(struct tool *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
