@@ -39,8 +39,7 @@ ALL_LDFLAGS = $(SANITIZE_FLAGS) -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-neede
 # Both programs are one library and a main each; the linker takes what each of them uses.
 MAINS := src/daemon/orderhookd.c src/tools/orderhook.c
 LIB_SOURCES := $(filter-out $(MAINS),$(wildcard src/*/*.c))
-LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) \
-	$(if $(wildcard sql/sqlite/queries.sql),$(BUILD)/obj/gen/sql_text.o)
+LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/sql_text.o
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 HELPER_SOURCES := $(wildcard tests/lib/*.c)
@@ -73,7 +72,7 @@ $(BUILD)/gen/sql_text.c: sql/embed.awk $(SQL_SOURCES)
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) -Isrc/store -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: src/%.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
@@ -95,11 +94,11 @@ $(BUILD)/tests/unit_filter.o: tests/unit/unit_filter.c | $(DEPS_FIRST)
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/unit_filter.o $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs) -lcmocka
 
 $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs)
 
 tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
 
@@ -124,16 +123,32 @@ demo: deps all
 run: deps all
 	@tests/run-dev.sh $(BUILD)
 
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
+MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
+man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
+INSTALLED = $(PREFIX)/sbin/orderhookd $(PREFIX)/bin/orderhook $(addprefix $(UNITDIR)/,$(UNITS)) \
+	$(PREFIX)/lib/sysusers.d/orderhook.conf $(PREFIX)/lib/tmpfiles.d/orderhook.conf \
+	$(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
+# $(call install_text,FROM,TO): a text with the paths of this installation in it.
+install_text = install -D -m 644 $(1) "$(DESTDIR)$(2)" && sed -i -e 's|@sbindir@|$(PREFIX)/sbin|g' \
+	-e 's|@sysconfdir@|$(SYSCONFDIR)|g' "$(DESTDIR)$(2)"
+
+# Copies files and does nothing else: users, directories and units are systemd's to make and start.
+# The configuration names no secret, so that the tool can read it for everybody.
 install: all
-	install -D -m 755 $(BUILD)/orderhookd $(DESTDIR)$(PREFIX)/sbin/orderhookd
-	install -D -m 755 $(BUILD)/orderhook $(DESTDIR)$(PREFIX)/bin/orderhook
-	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/orderhook
-	[ -e $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf ] || \
-		install -m 640 etc/orderhook.conf $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf
+	install -D -m 755 $(BUILD)/orderhookd "$(DESTDIR)$(PREFIX)/sbin/orderhookd"
+	install -D -m 755 $(BUILD)/orderhook "$(DESTDIR)$(PREFIX)/bin/orderhook"
+	$(foreach unit,$(UNITS),$(call install_text,systemd/$(unit),$(UNITDIR)/$(unit)) &&) :
+	$(call install_text,systemd/orderhook.sysusers,$(PREFIX)/lib/sysusers.d/orderhook.conf)
+	$(call install_text,systemd/orderhook.tmpfiles,$(PREFIX)/lib/tmpfiles.d/orderhook.conf)
+	$(foreach page,$(MAN_PAGES),\
+		install -D -m 644 docs/man/$(page) "$(DESTDIR)$(call man_path,$(page))" &&) :
+	[ -e "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf" ] || install -D -m 644 \
+		etc/orderhook.conf "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf"
 
 # The configuration and the store are the operator's and stay.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/orderhookd $(DESTDIR)$(PREFIX)/bin/orderhook
+	rm -f $(foreach file,$(INSTALLED),"$(DESTDIR)$(file)")
 
 clean:
 	rm -rf build
