@@ -39,8 +39,7 @@ ALL_LDFLAGS = $(SANITIZE_FLAGS) -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-neede
 # Both programs are one library and a main each; the linker takes what each of them uses.
 MAINS := src/daemon/orderhookd.c src/tools/orderhook.c
 LIB_SOURCES := $(filter-out $(MAINS),$(wildcard src/*/*.c))
-LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) \
-	$(if $(wildcard sql/sqlite/queries.sql),$(BUILD)/obj/gen/sql_text.o)
+LIB_OBJECTS := $(LIB_SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/sql_text.o
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 HELPER_SOURCES := $(wildcard tests/lib/*.c)
@@ -73,7 +72,7 @@ $(BUILD)/gen/sql_text.c: sql/embed.awk $(SQL_SOURCES)
 
 $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) -Isrc/store -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/%.o: src/%.c | $(DEPS_FIRST)
 	@mkdir -p $(@D)
@@ -95,11 +94,11 @@ $(BUILD)/tests/unit_filter.o: tests/unit/unit_filter.c | $(DEPS_FIRST)
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/unit_filter.o $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs) -lcmocka
 
 $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs)
 
 tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
 

@@ -1,0 +1,228 @@
+-- Every statement of the store but its pragmas. Parameters are bound by name; src/store/
+-- sqlite_private.h lists the names, and which connection prepares which statement.
+
+-- The columns of a row are read by their place: change them together with the reader named here.
+
+-- query: begin
+BEGIN IMMEDIATE
+
+-- query: commit
+COMMIT
+
+-- query: rollback
+ROLLBACK
+
+-- ---------------------------------------------------------------- the writer
+
+-- query: find_endpoint
+SELECT endpoint_id FROM endpoint WHERE name = :endpoint
+
+-- query: insert_endpoint
+INSERT INTO endpoint (name) VALUES (:endpoint)
+
+-- sqlite_order.c, enum find_column
+-- query: find_order
+SELECT order_id, order_no, shop_id, status, sub_status, courier_id, since_ms, reassignments,
+    events, quarantined, first_received_ms, last_received_ms, last_occurred_ms
+FROM orders
+WHERE iss_order_no = :iss_order_no AND endpoint_id = :endpoint_id
+
+-- sqlite_order.c, enum key_column
+-- query: history
+SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
+    content
+FROM event
+WHERE order_id = :order_id
+
+-- query: insert_order
+INSERT INTO orders (endpoint_id, iss_order_no, order_no, shop_id, status, sub_status, courier_id,
+    since_ms, reassignments, events, quarantined, first_received_ms, last_received_ms,
+    last_occurred_ms)
+VALUES (:endpoint_id, :iss_order_no, :order_no, :shop_id, :status, :sub_status, :courier_id,
+    :since_ms, :reassignments, :events, :quarantined, :first_received_ms, :last_received_ms,
+    :last_occurred_ms)
+
+-- Sets no indexed column: SQLite would write the index anew whether the value changes or not.
+-- query: update_order
+UPDATE orders
+SET status = :status, sub_status = :sub_status, courier_id = :courier_id, since_ms = :since_ms,
+    reassignments = :reassignments, events = :events, quarantined = :quarantined,
+    first_received_ms = :first_received_ms, last_received_ms = :last_received_ms,
+    last_occurred_ms = :last_occurred_ms
+WHERE order_id = :order_id
+
+-- query: bind_order
+UPDATE orders SET order_no = :order_no, shop_id = :shop_id WHERE order_id = :order_id
+
+-- query: insert_event
+INSERT INTO event (event_id, order_id, occurred_ms, received_ms, status, sub_status,
+    occurred_from, verdict, from_status, from_sub_status, auth, source, courier_id, content,
+    order_no, shop_id, remote, notes, head, body)
+VALUES (:event_id, :order_id, :occurred_ms, :received_ms, :status, :sub_status,
+    :occurred_from, :verdict, :from_status, :from_sub_status, :auth, :source, :courier_id, :content,
+    :order_no, :shop_id, :remote, :notes, :head, :body)
+
+-- query: count_delivery
+UPDATE event SET deliveries = deliveries + 1 WHERE event_id = :event_id
+
+-- query: receive_order
+UPDATE orders
+SET first_received_ms = min(first_received_ms, :received_ms),
+    last_received_ms = max(last_received_ms, :received_ms)
+WHERE order_id = :order_id
+
+-- query: insert_other
+INSERT INTO other (event_id, endpoint_id, received_ms, auth, source, callback_event, iss_order_no,
+    order_no, shop_id, remote, notes, head, body)
+VALUES (:event_id, :endpoint_id, :received_ms, :auth, :source, :callback_event, :iss_order_no,
+    :order_no, :shop_id, :remote, :notes, :head, :body)
+
+-- query: add_status_count
+INSERT INTO status_count (status, orders) VALUES (:status, :orders)
+ON CONFLICT (status) DO UPDATE SET orders = orders + excluded.orders
+
+-- query: widen_span
+INSERT INTO event_span (span, last_event_id, received_from_ms, received_to_ms)
+VALUES (:span, :last_event_id, :received_from_ms, :received_to_ms)
+ON CONFLICT (span) DO UPDATE SET
+    last_event_id = excluded.last_event_id,
+    received_from_ms = min(received_from_ms, excluded.received_from_ms),
+    received_to_ms = max(received_to_ms, excluded.received_to_ms)
+
+-- query: count_orders
+SELECT status, orders FROM status_count WHERE status > 0 ORDER BY status
+
+-- query: touch
+UPDATE store SET writer_starts = writer_starts + 1
+
+-- ---------------------------------------------------------------- making and opening
+
+-- query: stamp
+INSERT INTO store (one, store_id, environment, created_ms, writer_starts)
+VALUES (1, :store_id, :environment, :created_ms, 0)
+
+-- query: identify
+SELECT store_id, environment,
+    COALESCE((SELECT last_event_id FROM event_span ORDER BY span DESC LIMIT 1), 0)
+FROM store
+
+-- ---------------------------------------------------------------- the reader
+
+-- query: read
+BEGIN
+
+-- query: last_event
+SELECT last_event_id FROM event_span ORDER BY span DESC LIMIT 1
+
+-- query: last_order
+SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1
+
+-- query: next_span
+SELECT span FROM event_span
+WHERE span >= :from_span AND span <= :to_span
+    AND (:received_from_ms IS NULL OR received_to_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR received_from_ms < :received_to_ms)
+ORDER BY span LIMIT 1
+
+-- query: previous_span
+SELECT span FROM event_span
+WHERE span >= :from_span AND span <= :to_span
+    AND (:received_from_ms IS NULL OR received_to_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR received_from_ms < :received_to_ms)
+ORDER BY span DESC LIMIT 1
+
+-- The three that pick events have the columns of history, and one filter.
+-- query: events_up
+SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
+    e.verdict, e.courier_id, e.content
+FROM event e
+WHERE e.event_id > :after_id AND e.event_id <= :to_id
+    AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
+    AND (:auth IS NULL OR e.auth = :auth)
+    AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR e.received_ms < :received_to_ms)
+    AND (:endpoint IS NULL OR :endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
+        (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
+ORDER BY e.event_id LIMIT :page
+
+-- query: events_down
+SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
+    e.verdict, e.courier_id, e.content
+FROM event e
+WHERE e.event_id > :after_id AND e.event_id <= :to_id
+    AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
+    AND (:auth IS NULL OR e.auth = :auth)
+    AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR e.received_ms < :received_to_ms)
+    AND (:endpoint IS NULL OR :endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
+        (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
+ORDER BY e.event_id DESC LIMIT :page
+
+-- query: events_of_order
+SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
+    e.verdict, e.courier_id, e.content
+FROM event e
+WHERE e.order_id IN (
+        SELECT order_id FROM orders WHERE iss_order_no = :order
+        UNION SELECT order_id FROM orders WHERE order_no = :order)
+    AND e.event_id > :after_id
+    AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
+    AND (:auth IS NULL OR e.auth = :auth)
+    AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR e.received_ms < :received_to_ms)
+    AND (:endpoint IS NULL OR :endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
+        (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
+
+-- The columns of tbl/event_column.def.
+-- query: event_row
+SELECT event_id, endpoint, iss_order_no, order_no, shop_id, status, sub_status, occurred, received,
+    verdict, from_status, from_sub_status, auth, source, deliveries, remote, notes, occurred_from
+FROM order_log
+WHERE event_id = :event_id
+
+-- query: orders_up
+SELECT order_id FROM orders
+WHERE order_id > :after_id AND order_id <= :to_id
+    AND (:status IS NULL OR status = :status)
+    AND (:shop_id IS NULL OR shop_id = :shop_id)
+    AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
+ORDER BY order_id LIMIT :page
+
+-- query: orders_down
+SELECT order_id FROM orders
+WHERE order_id > :after_id AND order_id <= :to_id
+    AND (:status IS NULL OR status = :status)
+    AND (:shop_id IS NULL OR shop_id = :shop_id)
+    AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
+ORDER BY order_id DESC LIMIT :page
+
+-- query: orders_named
+SELECT order_id FROM orders
+WHERE order_id IN (
+        SELECT order_id FROM orders WHERE iss_order_no = :order
+        UNION SELECT order_id FROM orders WHERE order_no = :order)
+    AND (:status IS NULL OR status = :status)
+    AND (:shop_id IS NULL OR shop_id = :shop_id)
+    AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
+ORDER BY order_id
+
+-- The columns of tbl/order_column.def.
+-- query: order_row
+SELECT s.endpoint, s.iss_order_no, s.order_no, s.shop_id, s.status, s.sub_status, s.status_text,
+    s.since, s.first_received, s.last_received, s.events, s.reassignments, s.quarantined,
+    s.courier_id
+FROM orders o
+JOIN order_state s ON s.iss_order_no = o.iss_order_no
+    AND s.endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id = o.endpoint_id)
+WHERE o.order_id = :order_id
+
+-- query: raw_event
+SELECT head, body FROM event WHERE event_id = :event_id
+UNION ALL
+SELECT head, body FROM other WHERE event_id = :event_id

@@ -1,0 +1,261 @@
+/*
+ * What the files of the SQLite store share: connections, statements, the checks before a file is
+ * opened, migrations. A connection has its own statements, prepared once, their parameters found by
+ * name once.
+ */
+#pragma once
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "orderhook/store.h"
+#include "sql_text.h"
+#include "store_lock.h"
+
+#define STORE_APPLICATION_ID 0x6f72646b /* "ordk" */
+#define STORE_BUSY_TIMEOUT_MS 2000      /* below commit_timeout: a held write lock becomes a 503 */
+#define STORE_ENVIRONMENT_BYTES 65
+#define STORE_SPAN_EVENTS 4096 /* events of one row of event_span; part of the file's format */
+#define STORE_PROBLEM_BYTES 512
+
+/* ------------------------------------------------------------------ statements --------- */
+
+/* Each name is a ":name" of sql/sqlite/queries.sql. */
+#define STORE_PARAMS(X)                                                                            \
+	X(after_id)                                                                                \
+	X(auth) X(body) X(callback_event) X(content) X(courier_id) X(created_ms) X(endpoint) X(    \
+		endpoint_id) X(environment) X(event_id) X(events) X(first_received_ms)             \
+		X(from_span) X(from_status) X(from_sub_status) X(head) X(iss_order_no) X(          \
+			last_event_id) X(last_occurred_ms) X(last_received_ms) X(notes)            \
+			X(occurred_from) X(occurred_ms) X(order) X(order_id) X(order_no) X(orders) \
+				X(page) X(quarantined) X(reassignments) X(received_from_ms)        \
+					X(received_ms) X(received_to_ms) X(remote) X(shop_id)      \
+						X(since_before_ms) X(since_ms) X(source) X(span)   \
+							X(status) X(store_id) X(sub_status)        \
+								X(to_id) X(to_span) X(verdict)     \
+									X(verdicts)
+
+enum param {
+#define X(name) P_##name,
+	STORE_PARAMS(X)
+#undef X
+	P_MAX
+};
+
+struct statement {
+	sqlite3_stmt *handle; /* owned */
+	const char *name;
+	uint8_t index[P_MAX]; /* 0: the statement has no such parameter */
+	uint64_t wanted;      /* bit per enum param */
+	uint64_t bound;       /* since the last reset */
+	int failed;           /* SQLite's code of the first binding that failed since then */
+};
+
+struct connection {
+	sqlite3 *db;                       /* owned */
+	char problem[STORE_PROBLEM_BYTES]; /* of the last failure */
+};
+
+/* -ERR_INTERNAL when the statement has a parameter that STORE_PARAMS does not name. */
+int statement_prepare(struct connection *connection, const char *name, const char *text,
+		      struct statement *ret);
+void statement_release(struct statement *statement); /* one never prepared is fine */
+
+/* A binding that fails is reported by the next step. Bytes are borrowed until the reset. */
+void bind_int(struct statement *statement, enum param param, int64_t value);
+void bind_null(struct statement *statement, enum param param);
+void bind_blob(struct statement *statement, enum param param, const void *bytes, size_t len);
+void bind_text(struct statement *statement, enum param param, const char *text);
+void bind_text_or_null(struct statement *statement, enum param param, const char *text); /* "" */
+void bind_int_or_null(struct statement *statement, enum param param, int64_t value, int64_t null);
+
+/* 1: a row, 0: done, or an error. Every parameter must have been bound. */
+int statement_step(struct connection *connection, struct statement *statement);
+void statement_reset(struct statement *statement);
+/* For a statement without rows: steps and resets. */
+int statement_run(struct connection *connection, struct statement *statement);
+
+/* Text of a column copied to out; "" for NULL. -ERR_STORE_CORRUPT when it does not fit. */
+int column_text(struct connection *connection, struct statement *statement, int column, char *out,
+		size_t cap);
+/* An event as the judge sees it, from the columns of "history". */
+int column_order_event(struct connection *connection, struct statement *statement,
+		       struct order_event *ret);
+
+/* ------------------------------------------------------------------ connections -------- */
+
+/* The error of the table for a code of SQLite's; what was being done goes to the problem. */
+int connection_fail(struct connection *connection, int code, const char *doing);
+int connection_exec(struct connection *connection, const char *sql);
+int connection_pragma_int(struct connection *connection, const char *sql, int64_t *ret);
+/* Opens with flags of sqlite3_open_v2(); immutable: nobody writes it and no log lies beside it. */
+int connection_open(struct connection *connection, const char *path, int flags, bool immutable);
+/* Statements must have been released. */
+void connection_close(struct connection *connection);
+/* What holds for every connection: nothing in the file is trusted. Reads the file. */
+int connection_harden(struct connection *connection);
+
+/* ------------------------------------------------------------------ the file ----------- */
+
+struct store_identity {
+	int64_t version;
+	int64_t last_event_id;
+	char store_id[STORE_ID_BYTES];
+	char environment[STORE_ENVIRONMENT_BYTES];
+};
+
+/* What the file system says: missing, no file, empty. Writes nothing. */
+int store_check_path(const char *path, struct buf *problem);
+/* True when there is a log with something in it. */
+bool store_has_wal(const char *path);
+/*
+ * What the file says of itself, read through a connection that has read nothing yet, which is
+ * hardened on the way; newest is the last migration's number. -ERR_STORE_FOREIGN, _NEWER, _CORRUPT.
+ */
+int store_identify(struct connection *connection, const char *path, int newest,
+		   struct store_identity *ret, struct buf *problem);
+/* The same through a connection of its own that leaves every byte as it is. */
+int store_look(const char *path, int newest, struct store_identity *ret, struct buf *problem);
+/* Says in problem what to do about a damaged file; returns -ERR_STORE_CORRUPT. */
+int store_tell_corrupt(const char *path, const char *detail, struct buf *problem);
+
+/* ------------------------------------------------------------------ migrations --------- */
+
+int migrations_newest(const struct sql_text *migrations);
+/* Applies those after version and stamps the last one's number. Inside the caller's transaction. */
+int migrations_apply(struct connection *connection, const struct sql_text *migrations, int version);
+/* Looks, locks, looks again, applies, stamps, commits. Does nothing when there is nothing to do. */
+int migrations_run(struct connection *connection, const struct sql_text *migrations);
+
+/* ------------------------------------------------------------------ the writer --------- */
+
+extern const char SQL_identify[];
+extern const char SQL_stamp[];
+
+#define WRITER_STATEMENTS(X)                                                                    \
+	X(begin)                                                                                \
+	X(commit) X(rollback) X(find_endpoint) X(insert_endpoint) X(find_order) X(history)      \
+		X(insert_order) X(update_order) X(bind_order) X(insert_event) X(count_delivery) \
+			X(receive_order) X(insert_other) X(add_status_count) X(widen_span)      \
+				X(count_orders) X(touch)
+
+enum writer_statement {
+#define X(name) W_##name,
+	WRITER_STATEMENTS(X)
+#undef X
+	W_MAX
+};
+
+#define X(name) extern const char SQL_##name[];
+WRITER_STATEMENTS(X)
+#undef X
+
+#define STORE_ENDPOINTS_CACHED 32
+#define STORE_TALLY_STATUSES 16
+
+struct endpoint_id {
+	int64_t id;
+	char name[EVENT_ID_BYTES_MAX + 1];
+};
+
+struct file_identity {
+	dev_t device;
+	ino_t inode;
+	off_t bytes; /* the most that was seen: neither file shrinks while it is open */
+};
+
+/* What a transaction has gathered and writes at its end. */
+struct batch_tally {
+	struct store_status_count changes[STORE_TALLY_STATUSES]; /* of the numbers of orders */
+	size_t n_changes;
+	int64_t next_event_id;
+	int64_t span;
+	int64_t span_last_id; /* 0: nothing in the span */
+	int64_t span_from_ms;
+	int64_t span_to_ms;
+};
+
+struct sqlite_store {
+	struct store store; /* first: a struct store * is one of these */
+	struct connection connection;
+	struct statement statements[W_MAX];
+	struct store_lock lock;
+	char *path;
+	char *wal_path;
+	char store_id[STORE_ID_BYTES];
+	struct file_identity file;
+	struct file_identity wal;
+	int failed; /* a failure after which nothing is written any more */
+
+	int64_t last_event_id; /* committed */
+	int64_t wal_pages;     /* in the log, as of the last commit */
+	int64_t wal_copied;    /* of them, copied into the database by the last checkpoint */
+
+	/* Those that are committed; a transaction's own are taken back when it fails. */
+	struct endpoint_id endpoints[STORE_ENDPOINTS_CACHED];
+	size_t n_endpoints;
+
+	struct batch_tally tally;
+	struct order_event *history; /* owned */
+	size_t history_cap;
+};
+
+/* store_open_writer() with other migrations than the built-in ones: for their test. */
+int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
+		      struct store **ret, struct buf *problem);
+int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
+/* Copies the log into the database when it has grown by a thousand pages; always, when forced. */
+int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
+/* Remembers a failure that ends the store's writing; returns err. */
+int sqlite_store_failed(struct sqlite_store *store, int err);
+
+/* An order's row, and what the judge must know of it. */
+struct order_row {
+	int64_t order_id;
+	struct order_known known;
+	int64_t events;
+	int64_t quarantined;
+	int64_t first_received_ms;
+	int64_t last_received_ms;
+	int64_t last_occurred_ms;
+};
+
+/* known.exists tells whether there is one. */
+int order_find(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
+	       struct order_row *ret);
+/* The history that judging the event takes: none in the common case. store->history has room for
+ * one more. */
+int order_history(struct sqlite_store *store, const struct order_row *row,
+		  const struct event *event, size_t *ret_n);
+/* Inserts the order, with its order_id as result, or updates it. */
+int order_save(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
+	       struct order_row *row);
+int order_bind(struct sqlite_store *store, const struct order_row *row);
+
+/* ------------------------------------------------------------------ the reader --------- */
+
+#define READER_STATEMENTS(X)                                                               \
+	X(read)                                                                            \
+	X(commit) X(last_event) X(last_order) X(next_span) X(previous_span) X(events_up)   \
+		X(events_down) X(events_of_order) X(event_row) X(orders_up) X(orders_down) \
+			X(orders_named) X(order_row) X(raw_event)
+
+enum reader_statement {
+#define X(name) R_##name,
+	READER_STATEMENTS(X)
+#undef X
+	R_MAX
+};
+
+#define X(name) extern const char SQL_##name[];
+READER_STATEMENTS(X)
+#undef X
+
+struct store_reader {
+	struct connection connection;
+	struct statement statements[R_MAX];
+};
+
+/* A read transaction, for what must be of one moment. It ends whatever failed in it. */
+int reader_begin(struct store_reader *reader);
+int reader_end(struct store_reader *reader, int err);

@@ -1,0 +1,161 @@
+/*
+ * Readers: a read-only connection of its own in any process, beside the writer or without one. It
+ * never checkpoints, and a read transaction lasts for one page of rows at most (sqlite_cursor.c),
+ * because the log cannot begin anew while somebody reads an old part of it.
+ *
+ * A file without a log beside it has no writer: the writer keeps its log's file when it closes.
+ * Such a file, a backup say, is opened as immutable when the directory may not be written, since
+ * SQLite would make the log first.
+ */
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orderhook/err.h"
+#include "sqlite_private.h"
+
+static bool needs_immutable(const char *path)
+{
+	BUF_AUTO struct buf name = BUF_INIT(16 * 1024);
+
+	if (buf_addf(&name, "%s-wal", path) || access(name.data, F_OK) == 0)
+		return false;
+	return access(dirname(name.data), W_OK) != 0;
+}
+
+static int prepare_all(struct store_reader *reader)
+{
+	static const struct sql_query queries[R_MAX] = {
+#define X(name) {#name, SQL_##name},
+		READER_STATEMENTS(X)
+#undef X
+	};
+	int err = 0;
+
+	for (int i = 0; i < R_MAX && !err; i++)
+		err = statement_prepare(&reader->connection, queries[i].name, queries[i].text,
+					&reader->statements[i]);
+	return err;
+}
+
+/* Also where the file lies on a read-only disk: then there is no log and no way to make one. */
+static int open_connection(struct store_reader *reader, const char *path, struct buf *problem)
+{
+	int err = connection_open(&reader->connection, path, SQLITE_OPEN_READONLY,
+				  needs_immutable(path));
+
+	if (err) {
+		buf_addf(problem, "%s cannot be opened: %s; its group may read it", path,
+			 reader->connection.problem);
+		return err;
+	}
+	sqlite3_db_config(reader->connection.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return 0;
+}
+
+static int check_version(const char *path, const struct store_identity *identity,
+			 struct buf *problem)
+{
+	if (identity->version >= migrations_newest(sql_migrations))
+		return 0;
+	buf_addf(
+		problem,
+		"%s was written by an older orderhook (version %lld, this program reads %d); start "
+		"the new orderhookd once, it migrates the store",
+		path, (long long)identity->version, migrations_newest(sql_migrations));
+	return -ERR_STORE_OLDER;
+}
+
+int store_open_reader(const char *path, struct store_reader **ret, struct buf *problem)
+{
+	struct store_identity identity;
+	struct store_reader *reader;
+	int err = store_check_path(path, problem);
+
+	if (err)
+		return err;
+	reader = calloc(1, sizeof(*reader));
+	if (!reader)
+		return -ERR_NOMEM;
+	err = open_connection(reader, path, problem);
+	if (!err)
+		err = store_identify(&reader->connection, path, migrations_newest(sql_migrations),
+				     &identity, problem);
+	if (!err)
+		err = check_version(path, &identity, problem);
+	if (!err) {
+		err = prepare_all(reader);
+		if (err)
+			buf_addf(problem, "%s cannot be read: %s", path,
+				 reader->connection.problem);
+	}
+	if (err) {
+		store_reader_close(reader);
+		return err;
+	}
+	*ret = reader;
+	return 0;
+}
+
+void store_reader_close(struct store_reader *reader)
+{
+	if (!reader)
+		return;
+	for (int i = 0; i < R_MAX; i++)
+		statement_release(&reader->statements[i]);
+	if (reader->connection.db)
+		connection_close(&reader->connection);
+	free(reader);
+}
+
+const char *store_reader_problem(const struct store_reader *reader)
+{
+	return reader ? reader->connection.problem : "";
+}
+
+int reader_begin(struct store_reader *reader)
+{
+	return statement_run(&reader->connection, &reader->statements[R_read]);
+}
+
+int reader_end(struct store_reader *reader, int err)
+{
+	if (sqlite3_get_autocommit(reader->connection.db))
+		return err;
+	if (!err)
+		return statement_run(&reader->connection, &reader->statements[R_commit]);
+	sqlite3_exec(reader->connection.db, "ROLLBACK", NULL, NULL, NULL);
+	return err;
+}
+
+static int add_column(struct statement *statement, int column, struct buf *out)
+{
+	const void *bytes = sqlite3_column_blob(statement->handle, column);
+	size_t len = (size_t)sqlite3_column_bytes(statement->handle, column);
+
+	return out ? buf_add(out, bytes, len) : 0;
+}
+
+int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head)
+{
+	struct statement *statement = &reader->statements[R_raw_event];
+	size_t head_len = head ? head->len : 0;
+	int err;
+
+	bind_int(statement, P_event_id, event_id);
+	err = statement_step(&reader->connection, statement);
+	if (err == 0)
+		err = -ERR_NOT_FOUND;
+	if (err == 1)
+		err = add_column(statement, 0, head);
+	if (!err)
+		err = add_column(statement, 1, body);
+	/* Outputs are untouched on failure. */
+	if (err && head && head->len > head_len) {
+		head->len = head_len;
+		head->data[head_len] = '\0';
+	}
+	statement_reset(statement);
+	return err;
+}

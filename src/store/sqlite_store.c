@@ -1,0 +1,373 @@
+/*
+ * The writer's connection: open, the file's identity, checkpoints, close.
+ *
+ * Open, in this order: what the file system says, the lock, what the file says (sqlite_check.c:
+ * nothing is written before it is known to be ours), what the last writer said outside of it
+ * (store_lock.h), then read-write, migrations, statements.
+ *
+ * Checkpoints are made here and not by SQLite's autocheckpoint, which drops their errors: a
+ * checkpoint whose fsync failed must never be tried again, for the second one would succeed over
+ * pages that the kernel has dropped, and the log would be overwritten. The log still has them, so
+ * such a failure ends the writing, nothing more is checkpointed, and the next start recovers.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orderhook/err.h"
+#include "sqlite_private.h"
+
+#define CHECKPOINT_PAGES 1000
+
+static struct sqlite_store *store_of(struct store *store)
+{
+	return (struct sqlite_store *)store;
+}
+
+int sqlite_store_failed(struct sqlite_store *store, int err)
+{
+	if (err == -ERR_STORE_IO || err == -ERR_STORE_CORRUPT || err == -ERR_STORE_MOVED ||
+	    err == -ERR_INTERNAL)
+		store->failed = err;
+	return err;
+}
+
+/* ------------------------------------------------------------------ the files ---------- */
+
+static int identify_file(const char *path, struct file_identity *ret)
+{
+	struct stat status;
+
+	if (stat(path, &status) != 0)
+		return -ERR_STORE_MOVED;
+	*ret = (struct file_identity){status.st_dev, status.st_ino, status.st_size};
+	return 0;
+}
+
+/* Is the path still this file, and not shorter than it was? */
+static int compare_file(struct sqlite_store *store, const char *path, struct file_identity *known)
+{
+	struct file_identity now;
+	char *problem = store->connection.problem;
+
+	if (identify_file(path, &now) || now.device != known->device || now.inode != known->inode) {
+		snprintf(problem, STORE_PROBLEM_BYTES, "%s is not the file that was opened", path);
+		return -ERR_STORE_MOVED;
+	}
+	if (now.bytes < known->bytes) {
+		snprintf(problem, STORE_PROBLEM_BYTES, "%s was cut from %lld to %lld bytes", path,
+			 (long long)known->bytes, (long long)now.bytes);
+		return -ERR_STORE_CORRUPT;
+	}
+	known->bytes = now.bytes;
+	return 0;
+}
+
+static int check_file(struct store *base)
+{
+	struct sqlite_store *store = store_of(base);
+	int moved = 0;
+	int err;
+
+	if (store->failed)
+		return store->failed;
+	sqlite3_file_control(store->connection.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+	if (moved)
+		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
+			 "%s is not the file that was opened", store->path);
+	err = moved ? -ERR_STORE_MOVED : compare_file(store, store->path, &store->file);
+	if (!err)
+		err = compare_file(store, store->wal_path, &store->wal);
+	return sqlite_store_failed(store, err);
+}
+
+/* ------------------------------------------------------------------ checkpoints -------- */
+
+static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
+{
+	struct sqlite_store *store = context;
+
+	(void)db;
+	(void)name;
+	/* The log begins anew when all of it has been copied and nobody reads the old part. */
+	if (pages < store->wal_pages)
+		store->wal_copied = 0;
+	store->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+int sqlite_store_checkpoint(struct sqlite_store *store, bool forced)
+{
+	int pages = 0;
+	int copied = 0;
+	int code;
+	int err;
+
+	if (store->failed)
+		return store->failed;
+	if (!forced && store->wal_pages - store->wal_copied < CHECKPOINT_PAGES)
+		return 0;
+	code = sqlite3_wal_checkpoint_v2(store->connection.db, "main", SQLITE_CHECKPOINT_PASSIVE,
+					 &pages, &copied);
+	if (code == SQLITE_OK) {
+		store->wal_copied = copied;
+		return 0;
+	}
+	err = connection_fail(&store->connection, code, "checkpoint");
+	/* A full disk takes nothing from the log: the next batch tries again. */
+	if (err == -ERR_STORE_BUSY || err == -ERR_STORE_FULL)
+		return 0;
+	return sqlite_store_failed(store, err);
+}
+
+static int checkpoint(struct store *base)
+{
+	return sqlite_store_checkpoint(store_of(base), true);
+}
+
+static int touch(struct store *base)
+{
+	struct sqlite_store *store = store_of(base);
+	int err = store->failed;
+
+	if (!err)
+		err = statement_run(&store->connection, &store->statements[W_touch]);
+	return sqlite_store_failed(store, err);
+}
+
+/* ------------------------------------------------------------------ open and close ----- */
+
+static void release(struct sqlite_store *store)
+{
+	for (int i = 0; i < W_MAX; i++)
+		statement_release(&store->statements[i]);
+	if (store->connection.db)
+		connection_close(&store->connection);
+	store_lock_release(&store->lock);
+	free(store->history);
+	free(store->wal_path);
+	free(store->path);
+	free(store);
+}
+
+static void close_store(struct store *base)
+{
+	struct sqlite_store *store = store_of(base);
+	sqlite3 *db = store->connection.db;
+
+	if (store->failed) {
+		/* Recovery starts from the log as it is on disk. */
+		sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	} else {
+		/* An empty log cannot be replayed into a backup that is put in this one's place. A
+		 * reader that is still there keeps it; that one is whole, too. */
+		sqlite3_busy_timeout(db, 0);
+		sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	}
+	release(store);
+}
+
+static const struct store_ops sqlite_ops = {
+	.write_batch = sqlite_store_write_batch,
+	.check_file = check_file,
+	.touch = touch,
+	.checkpoint = checkpoint,
+	.close = close_store,
+};
+
+static struct sqlite_store *store_new(const char *path)
+{
+	struct sqlite_store *store = calloc(1, sizeof(*store));
+
+	if (!store)
+		return NULL;
+	store->store.ops = &sqlite_ops;
+	store->lock.fd = -1;
+	store->path = strdup(path);
+	if (!store->path || asprintf(&store->wal_path, "%s-wal", path) < 0) {
+		store->wal_path = NULL;
+		release(store);
+		return NULL;
+	}
+	return store;
+}
+
+/* The name of the store's environment and what is committed must be what is expected. */
+static int check_identity(struct sqlite_store *store, const struct store_identity *identity,
+			  const char *environment, struct buf *problem)
+{
+	int64_t committed = store_lock_committed(&store->lock, identity->store_id);
+
+	if (strcmp(identity->environment, environment) != 0) {
+		buf_addf(problem,
+			 "%s belongs to the environment %s and the configuration says %s; name "
+			 "another path, or set environment in [store]",
+			 store->path, identity->environment, environment);
+		return -ERR_STORE_ENVIRONMENT;
+	}
+	if (identity->last_event_id < committed) {
+		buf_addf(
+			problem,
+			"%s ends at event %lld, but events up to %lld were acknowledged (%s.lock): "
+			"its log %s was lost or damaged, or this is a backup. Put the newest files "
+			"back; or remove %s.lock to go on without the missing events",
+			store->path, (long long)identity->last_event_id, (long long)committed,
+			store->path, store->wal_path, store->path);
+		return -ERR_STORE_CORRUPT;
+	}
+	return 0;
+}
+
+static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
+{
+	static const char *const texts[W_MAX] = {
+#define X(name) SQL_##name,
+		WRITER_STATEMENTS(X)
+#undef X
+	};
+	static const char *const names[W_MAX] = {
+#define X(name) #name,
+		WRITER_STATEMENTS(X)
+#undef X
+	};
+	struct connection *connection = &store->connection;
+	int persist = 1;
+	int err = connection_harden(connection);
+
+	if (!err)
+		err = connection_exec(connection, "PRAGMA journal_mode = WAL;"
+						  "PRAGMA synchronous = FULL;"
+						  "PRAGMA wal_autocheckpoint = 0;"
+						  "PRAGMA secure_delete = ON;");
+	if (!err)
+		err = migrations_run(connection, migrations);
+	for (int i = 0; i < W_MAX && !err; i++)
+		err = statement_prepare(connection, names[i], texts[i], &store->statements[i]);
+	/* Or readers of another uid could not read after a clean stop. */
+	sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
+	sqlite3_wal_hook(connection->db, note_wal, store);
+	return err;
+}
+
+static int open_files(struct sqlite_store *store, const struct sql_text *migrations,
+		      struct buf *problem)
+{
+	struct connection *connection = &store->connection;
+	int err = connection_open(connection, store->path, SQLITE_OPEN_READWRITE, false);
+
+	if (!err)
+		err = set_up(store, migrations);
+	if (!err && sqlite3_db_readonly(connection->db, "main")) {
+		buf_addf(problem, "%s may not be written by this user", store->path);
+		return -ERR_STORE_IO;
+	}
+	if (!err)
+		err = identify_file(store->path, &store->file);
+	if (!err)
+		err = identify_file(store->wal_path, &store->wal);
+	if (err == -ERR_STORE_CORRUPT)
+		return store_tell_corrupt(store->path, connection->problem, problem);
+	if (err)
+		buf_addf(problem, "%s cannot be opened for writing: %s", store->path,
+			 connection->problem[0] ? connection->problem : err_text(err));
+	return err;
+}
+
+static int open_locked(struct sqlite_store *store, const char *environment,
+		       const struct sql_text *migrations, struct buf *problem)
+{
+	struct store_identity identity;
+	int err = store_check_path(store->path, problem);
+
+	if (!err)
+		err = store_look(store->path, migrations_newest(migrations), &identity, problem);
+	if (!err)
+		err = check_identity(store, &identity, environment, problem);
+	if (!err)
+		err = open_files(store, migrations, problem);
+	if (err)
+		return err;
+	memcpy(store->store_id, identity.store_id, sizeof(store->store_id));
+	store->last_event_id = identity.last_event_id;
+	store_lock_commit(&store->lock, store->store_id, store->last_event_id);
+	return 0;
+}
+
+int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
+		      struct store **ret, struct buf *problem)
+{
+	struct sqlite_store *store;
+	/* Before the lock, so that a wrong path gets no lock file. */
+	int err = store_check_path(path, problem);
+
+	if (err)
+		return err;
+	store = store_new(path);
+	if (!store)
+		return -ERR_NOMEM;
+	err = store_lock_take(path, &store->lock, problem);
+	if (!err)
+		err = open_locked(store, environment, migrations, problem);
+	if (err) {
+		release(store);
+		return err;
+	}
+	*ret = &store->store;
+	return 0;
+}
+
+int store_open_writer(const char *path, const char *environment, struct store **ret,
+		      struct buf *problem)
+{
+	return sqlite_store_open(path, environment, sql_migrations, ret, problem);
+}
+
+void store_close(struct store *store)
+{
+	if (store)
+		store->ops->close(store);
+}
+
+const char *store_problem(const struct store *store)
+{
+	if (!store || store->ops != &sqlite_ops)
+		return "";
+	return ((const struct sqlite_store *)store)->connection.problem;
+}
+
+int64_t store_wal_bytes(const struct store *store)
+{
+	struct stat status;
+
+	if (!store || store->ops != &sqlite_ops ||
+	    stat(((const struct sqlite_store *)store)->wal_path, &status) != 0)
+		return 0;
+	return status.st_size;
+}
+
+int store_count_orders(struct store *base, struct store_status_count *counts, size_t cap,
+		       size_t *ret_n)
+{
+	struct sqlite_store *store = store_of(base);
+	struct statement *statement;
+	size_t n = 0;
+	int err;
+
+	if (base->ops != &sqlite_ops) {
+		*ret_n = 0;
+		return 0;
+	}
+	statement = &store->statements[W_count_orders];
+	while ((err = statement_step(&store->connection, statement)) == 1 && n < cap) {
+		counts[n].status = sqlite3_column_int(statement->handle, 0);
+		counts[n].orders = sqlite3_column_int64(statement->handle, 1);
+		n++;
+	}
+	statement_reset(statement);
+	if (err < 0)
+		return err;
+	*ret_n = n;
+	return 0;
+}
