@@ -7,6 +7,7 @@ import sys
 from tree import missing
 
 CONFIG_TABLE = "include/orderhook/tbl/config_key.def"
+COMMAND_TABLE = "include/orderhook/tbl/command.def"
 ERROR_TABLE = "include/orderhook/tbl/error.def"
 FOLDERS = "src|include|tests|docs|etc|sql|systemd"
 
@@ -86,6 +87,20 @@ def check_links(tree):
     return found
 
 
+def check_commands(tree):
+    """No page, help or message sends anybody to a command that is not there."""
+    if COMMAND_TABLE not in tree.files:
+        return missing(tree, COMMAND_TABLE)
+    known = set(re.findall(r"^COMMAND\((\w+),", tree.read(COMMAND_TABLE), re.M)) | {"help"}
+    found = []
+    for name in tree.under("README", "docs/", "etc/", "include/", "src/", "sql/", "systemd/"):
+        for number, line in tree.lines(name):
+            found += [f"{name}:{number}: there is no command `orderhook {word}`"
+                      for word in re.findall(r"[`']orderhook (?:(?:-c|--db) \S+ )*([a-z]\w*)", line)
+                      if word not in known]
+    return found
+
+
 def check_version(tree):
     absent = missing(tree, "Makefile", "CHANGELOG.md")
     if absent:
@@ -102,5 +117,6 @@ CHECKS = {
     "error-docs": check_error_docs,
     "generated": check_generated,
     "links": check_links,
+    "commands": check_commands,
     "version": check_version,
 }

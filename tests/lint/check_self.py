@@ -13,7 +13,7 @@ C_MAIN = ("static int setup(void **state)\n{\n\treturn !state;\n}\n\nint main(vo
           "\treturn cmocka_run_group_tests(tests, 0, 0);\n}\n")
 TEST_C = "static void test_a(void **state)\n{\n\tassert_null(state);\n}\n\n" + C_MAIN
 LAYERS = ("[layers]\nbase:\nstore: base\nhttp: base\n"
-          "[headers]\nbase: a.h banned.h tbl/config_key.def tbl/error.def\n"
+          "[headers]\nbase: a.h banned.h tbl/command.def tbl/config_key.def tbl/error.def\n"
           "store: store.h\nhttp: http.h\n"
           "[types only]\nhttp store.h: store_* ops\n"
           "[silent]\nlayers: base\nnames: stderr printf\n"
@@ -27,7 +27,7 @@ GOOD = {
     "Makefile": "VERSION := 1.2.3\nPACKAGES := sqlite3\n\nall:\n",
     "README.md": "[the page](docs/errors.md) `make all` `test_a` `src/base/a.c`\n",
     "docs/configuration.md": "`path` says where.\n",
-    "docs/errors.md": "`not-found`: look again.\n",
+    "docs/errors.md": "`not-found`: `orderhook -c x show X`.\n",
     "docs/generate.py": "import sys\n\nsys.exit(0)\n",
     "etc/orderhook.conf": "# path = x\n",
     "include/orderhook/a.h": "#pragma once\n\nint a(int b);\n",
@@ -36,6 +36,7 @@ GOOD = {
                                 "int http(struct store_result *result);\n",
     "include/orderhook/store.h": "#pragma once\n\nstruct store_result {\n\tint err;\n};\n"
                                  "int store_open(void);\n",
+    "include/orderhook/tbl/command.def": 'COMMAND(show, LOOK, 1, "", "")\n',
     "include/orderhook/tbl/config_key.def": 'CONFIG_KEY(STORE, "path", FILE)\n',
     "include/orderhook/tbl/error.def":
         'ERROR(NOT_FOUND, 0, CALLER, 0, "not-found", "it, (is) no")\n',
@@ -147,6 +148,11 @@ BREAKS = {
         ("README.md", "`src/base/none.c`\n", "src/base/none.c is not there"),
         ("README.md", "`make nothing`\n", "no target nothing"),
         ("README.md", "`test_none`\n", "no test test_none"),
+    ],
+    "commands": [
+        ("docs/errors.md", "`orderhook dance`\n", "no command `orderhook dance`"),
+        ("src/base/a.c", "\"try 'orderhook -c f dance'\"\n", "no command `orderhook dance`"),
+        ("include/orderhook/tbl/command.def", None, "is not there"),
     ],
     "version": [
         ("CHANGELOG.md", "# Changes\n\n## 1.2.2\n", "VERSION"),
