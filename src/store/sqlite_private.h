@@ -238,7 +238,7 @@ int order_bind(struct sqlite_store *store, const struct order_row *row);
 	X(read)                                                                            \
 	X(commit) X(last_event) X(last_order) X(next_span) X(previous_span) X(events_up)   \
 		X(events_down) X(events_of_order) X(event_row) X(orders_up) X(orders_down) \
-			X(orders_named) X(order_row) X(raw_event)
+			X(orders_named) X(order_row) X(raw_event) X(fold_event)
 
 enum reader_statement {
 #define X(name) R_##name,
