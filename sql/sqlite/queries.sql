@@ -173,13 +173,6 @@ WHERE e.order_id IN (
     AND (:endpoint IS NULL OR :endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
         (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
 
--- sqlite_stmt.c, column_order_event(): the columns of history.
--- query: fold_event
-SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
-    content
-FROM event
-WHERE event_id = :event_id
-
 -- The columns of tbl/event_column.def.
 -- query: event_row
 SELECT event_id, endpoint, iss_order_no, order_no, shop_id, status, sub_status, occurred, received,
