@@ -166,3 +166,21 @@ int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, s
 	statement_reset(statement);
 	return err;
 }
+
+int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret)
+{
+	struct statement *statement = &reader->statements[R_fold_event];
+	struct order_event event;
+	int err;
+
+	bind_int(statement, P_event_id, event_id);
+	err = statement_step(&reader->connection, statement);
+	if (err == 0)
+		err = -ERR_NOT_FOUND;
+	if (err == 1)
+		err = column_order_event(&reader->connection, statement, &event);
+	statement_reset(statement);
+	if (!err)
+		*ret = event;
+	return err;
+}
