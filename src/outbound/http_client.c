@@ -221,6 +221,7 @@ static int slots_new(struct http_client *client, size_t n, int64_t timeout_ms)
 	for (; client->n_slots < n; client->n_slots++) {
 		struct slot *slot = &client->slots[client->n_slots];
 		slot->client = client;
+		slot->continue_us = NEVER;
 		slot->easy = curl_easy_init();
 		buf_init(&slot->body, BODY_BYTES_MAX);
 		buf_init(&slot->answer, HTTP_CLIENT_ANSWER_BYTES_MAX);

@@ -280,20 +280,25 @@ static void show_progress(struct watch *watch, const struct sim_summary *so_far)
 	progress_show(&watch->progress, so_far->finished, (uint64_t)watch->given->orders, rest);
 }
 
+/* Told at once: the next try may be a minute away. */
+static void tell_failure(struct watch *watch, const struct sim_summary *so_far)
+{
+	if (!so_far->first_failure[0] || watch->told)
+		return;
+	watch->told = true;
+	progress_clear(&watch->progress);
+	tool_note(watch->tool,
+		  "no answer: %s; each callback is sent again every %g s, %d times at most",
+		  so_far->first_failure, (double)watch->given->retry_interval_ms / 1000,
+		  SIM_RETRIES_MAX);
+}
+
 static enum sim_command on_tick(void *context, const struct sim_summary *so_far)
 {
 	struct watch *watch = context;
 	int signal_number = interrupt_take(&watch->interrupt);
 
-	/* Told at once: the next try may be a minute away. */
-	if (so_far->first_failure[0] && !watch->told) {
-		watch->told = true;
-		progress_clear(&watch->progress);
-		tool_note(watch->tool,
-			  "no answer: %s; each callback is sent again every %g s, %d times at most",
-			  so_far->first_failure, (double)watch->given->retry_interval_ms / 1000,
-			  SIM_RETRIES_MAX);
-	}
+	tell_failure(watch, so_far);
 	if (signal_number && watch->signal)
 		return SIM_STOP_NOW;
 	if (signal_number)
@@ -327,6 +332,7 @@ static int report(struct watch *watch, const struct sim_options *options,
 					.start_ms = options->start_ms,
 					.scheduled = options->rate_milli != 0};
 
+	tell_failure(watch, summary);
 	progress_clear(&watch->progress);
 	if (summary->attempts || !err)
 		(watch->given->format == PRINT_TABLE ? sim_report_table
@@ -371,10 +377,11 @@ static int run_with_ledger(struct tool *tool, const struct given *given,
 	struct sim_ledger ledger;
 	int code;
 
+	if (!given->ledger)
+		return run(tool, given, options);
 	if (sim_ledger_open(given->ledger, &ledger))
 		return tool_fail(tool, TOOL_REFUSED, "%s: %s", given->ledger, strerror(errno));
-	if (given->ledger)
-		options->ledger = &ledger;
+	options->ledger = &ledger;
 	code = run(tool, given, options);
 	sim_ledger_close(&ledger);
 	return code;

@@ -149,7 +149,8 @@ int sim_ledger_order_line(struct buf *out, const struct sim_order *order,
 			  const struct sim_expected *expected, unsigned lost);
 
 struct sim_ledger {
-	int fd; /* -1: no ledger, and nothing is written */
+	const char *path; /* borrowed */
+	int fd;
 	struct buf line;
 };
 

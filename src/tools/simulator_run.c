@@ -109,6 +109,15 @@ static void count_answer(struct sim_summary *summary, int http_status, int body_
 
 /* ------------------------------------------------------------------ ends --------------- */
 
+/* Writes the ledger's line; err is what became of composing it. */
+static void write_ledger(struct run *run, int err)
+{
+	if (!err)
+		err = sim_ledger_write(run->options->ledger);
+	if (err)
+		fail(run, err, run->options->ledger->path);
+}
+
 static void finish(struct run *run, struct play *play)
 {
 	struct sim_expected expected = sim_order_expected(&play->order, play->acked_steps);
@@ -116,10 +125,9 @@ static void finish(struct run *run, struct play *play)
 
 	run->summary->finished++;
 	run->summary->finals[expected.node]++;
-	if (ledger &&
-	    sim_ledger_order_line(&ledger->line, &play->order, &expected, play->lost) == 0 &&
-	    sim_ledger_write(ledger))
-		fail(run, -ERR_SYSTEM, "the ledger");
+	if (ledger)
+		write_ledger(run, sim_ledger_order_line(&ledger->line, &play->order, &expected,
+							play->lost));
 	run->in_play--;
 	free(play);
 }
@@ -236,10 +244,10 @@ static void on_answer(void *context, void *tag, const struct http_answer *answer
 		result.outcome = result.body_status == 200 ? SIM_ACKED : SIM_REFUSED;
 	}
 	count_result(run, play, &result);
-	if (ledger && (sim_ledger_line(&ledger->line, &play->order,
-				       play->order.sends[play->at].step, &play->attempt, &result) ||
-		       sim_ledger_write(ledger)))
-		fail(run, -ERR_SYSTEM, "the ledger");
+	if (ledger)
+		write_ledger(run, sim_ledger_line(&ledger->line, &play->order,
+						  play->order.sends[play->at].step, &play->attempt,
+						  &result));
 	go_on(run, play, result.outcome);
 }
 
@@ -275,11 +283,11 @@ static void count_attempt(struct sim_summary *summary, const struct play *play)
 		summary->callbacks++;
 }
 
-static int send_one(struct run *run, struct play *play)
+/* The next attempt's body, hash and line in the ledger. */
+static int prepare(struct run *run, struct play *play)
 {
 	const struct sim_options *options = run->options;
 	const struct sim_send *send = &play->order.sends[play->at];
-	int64_t pause_us = options->timeout_ms * 1000 / 3;
 	struct slice body;
 	int err;
 
@@ -288,27 +296,37 @@ static int send_one(struct run *run, struct play *play)
 	play->attempt.kind = (enum sim_send_kind)send->kind;
 	play->attempt.sent_wall_ms = clock_wall_ms(options->clock);
 	err = make_body(run, play);
-	if (err)
+	if (err || !options->ledger)
 		return err;
 	body = buf_slice(&run->body);
 	err = digest_sha256(&body, 1, play->attempt.sha256);
-	if (!err && options->ledger)
-		err = sim_ledger_line(&options->ledger->line, &play->order, send->step,
-				      &play->attempt, NULL);
-	if (!err && options->ledger)
-		err = sim_ledger_write(options->ledger);
+	if (err)
+		return err;
+	write_ledger(run, sim_ledger_line(&options->ledger->line, &play->order, send->step,
+					  &play->attempt, NULL));
+	return run->err;
+}
+
+static int send_one(struct run *run, struct play *play)
+{
+	int64_t pause_us = run->options->timeout_ms * 1000 / 3;
+	bool slow = play->order.sends[play->at].slow;
+	int err = prepare(run, play);
+
+	if (err)
+		return err;
+	pause_us = pause_us < SLOW_PAUSE_US_MAX ? pause_us : SLOW_PAUSE_US_MAX;
+	err = http_client_post(
+		run->client,
+		&(struct http_post){.body = buf_slice(&run->body),
+				    .content_type = "application/json",
+				    .pause_us = slow && play->attempt.attempt == 1 ? pause_us : 0,
+				    .tag = play});
 	if (err)
 		return err;
 	count_attempt(run->summary, play);
 	run->under_way++;
-	pause_us = pause_us < SLOW_PAUSE_US_MAX ? pause_us : SLOW_PAUSE_US_MAX;
-	return http_client_post(
-		run->client,
-		&(struct http_post){.body = body,
-				    .content_type = "application/json",
-				    .pause_us =
-					    send->slow && play->attempt.attempt == 1 ? pause_us : 0,
-				    .tag = play});
+	return 0;
 }
 
 /* ------------------------------------------------------------------ what goes next ----- */

@@ -8,14 +8,15 @@
 
 #include <cmocka.h>
 #include <ftw.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../../src/store/sqlite_private.h"
 #include "orderhook/err.h"
-#include "orderhook/store.h"
 
 #define ENVIRONMENT "test"
 #define BASE_MS INT64_C(1748595319000) /* 2025-05-30T08:55:19Z */
@@ -192,7 +193,10 @@ static inline const char *sql(const struct fixture *fixture, const char *query)
 		for (int i = 0; i < sqlite3_column_count(statement); i++) {
 			const char *value = (const char *)sqlite3_column_text(statement, i);
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
-						i ? "|" : len ? "\n" : "", value ? value : "NULL");
+						i     ? "|"
+						: len ? "\n"
+						      : "",
+						value ? value : "NULL");
 			assert_true(len < sizeof(text));
 		}
 	}
@@ -201,6 +205,12 @@ static inline const char *sql(const struct fixture *fixture, const char *query)
 	sqlite3_finalize(statement);
 	sqlite3_close(db);
 	return text;
+}
+
+/* The store's own connection: to limit it, or to ask what it does. */
+static inline sqlite3 *store_test_connection(struct store *store)
+{
+	return ((struct sqlite_store *)store)->connection.db;
 }
 
 /* Changes the file behind the store's back. */

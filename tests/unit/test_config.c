@@ -174,7 +174,7 @@ static int parse(struct slice text, struct config **ret, struct buf *problem)
 	return config_parse("t.conf", text, ret, problem);
 }
 
-static void every_mistake_is_told_with_its_line(void **state)
+static void test_every_mistake_is_told_with_its_line(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -193,7 +193,7 @@ static void every_mistake_is_told_with_its_line(void **state)
 	assert_true(sizeof(refused) / sizeof(refused[0]) >= 60);
 }
 
-static void nul_is_refused(void **state)
+static void test_nul_is_refused(void **state)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
@@ -206,7 +206,7 @@ static void nul_is_refused(void **state)
 		"t.conf:9: the line has the control character 0x00; allowed is text in UTF-8");
 }
 
-static void literal_secret_is_refused_and_never_repeated(void **state)
+static void test_literal_secret_is_refused_and_never_repeated(void **state)
 {
 	static const char *const texts[] = {
 		A_TOKEN("hunter2hunter2hunter2"),
@@ -229,7 +229,7 @@ static void literal_secret_is_refused_and_never_repeated(void **state)
 	}
 }
 
-static void file_that_cannot_be_read_is_told(void **state)
+static void test_file_that_cannot_be_read_is_told(void **state)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
@@ -244,9 +244,9 @@ static void file_that_cannot_be_read_is_told(void **state)
 	assert_null(config);
 }
 
-static void file_is_read_from_disk(void **state)
+static void test_file_is_read_from_disk(void **state)
 {
-	char path[] = "/tmp/orderhook-config-XXXXXX";
+	char path[] = P_tmpdir "/orderhook-config-XXXXXX";
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
 	int fd = mkstemp(path);
@@ -270,7 +270,7 @@ static void file_is_read_from_disk(void **state)
 	close(fd);
 }
 
-static void no_prefix_of_a_file_is_read_wrongly(void **state)
+static void test_no_prefix_of_a_file_is_read_wrongly(void **state)
 {
 	static const char text[] = "# c\n[store]\npath = /x\n" SERVER(
 		"listen = [::1]:1\ntrusted_proxies =\n  ::1\n  unix");
@@ -292,12 +292,12 @@ static void no_prefix_of_a_file_is_read_wrongly(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_mistake_is_told_with_its_line),
-		cmocka_unit_test(nul_is_refused),
-		cmocka_unit_test(literal_secret_is_refused_and_never_repeated),
-		cmocka_unit_test(file_that_cannot_be_read_is_told),
-		cmocka_unit_test(file_is_read_from_disk),
-		cmocka_unit_test(no_prefix_of_a_file_is_read_wrongly),
+		cmocka_unit_test(test_every_mistake_is_told_with_its_line),
+		cmocka_unit_test(test_nul_is_refused),
+		cmocka_unit_test(test_literal_secret_is_refused_and_never_repeated),
+		cmocka_unit_test(test_file_that_cannot_be_read_is_told),
+		cmocka_unit_test(test_file_is_read_from_disk),
+		cmocka_unit_test(test_no_prefix_of_a_file_is_read_wrongly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
