@@ -63,7 +63,7 @@ def host_allowed(host):
 def check_paths(tree):
     """No path of one machine, no host that packages come from."""
     # mkdtemp() fills in the X.
-    path = re.compile(r"(?<![\w$}.~-])/(?:work|root|home|tmp(?!/[\w-]+X{6}))/")
+    path = re.compile(r"(?<![\w$}.~-])/(?:work|root|home|tmp(?!/[\w.-]+X{6}))/")
     package_host = re.compile(r"\b[\w.-]*(?:debian|ubuntu|pypi|pythonhosted|npmjs|nodesource|"
                               r"crates|githubusercontent)\.(?:org|io|com)\b")
     address = re.compile(r"\b(?:https?|ftp)://(?:[^\s/@'\"`]*@)?(\[[^\]]*\]|[\w.${}%-]*\w)")
