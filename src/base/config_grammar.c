@@ -8,7 +8,6 @@
 #include <sys/un.h>
 
 #include "config_private.h"
-#include "orderhook/clock.h"
 #include "secret_private.h"
 
 #define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

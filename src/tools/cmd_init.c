@@ -84,7 +84,7 @@ int cmd_init(struct tool *tool, int argc, char **argv)
 			"environment. A file that is there already is left as it is, and refused\n"
 			"(exit 4). Run it as the daemon's user.\n",
 		.examples = "  sudo -u orderhook orderhook init\n"
-			    "  orderhook --db /tmp/try.db init --environment test\n",
+			    "  orderhook --db try.db init --environment test\n",
 	};
 	const struct config *config = NULL;
 	int code = options_parse(tool, &syntax, &argc, argv);

@@ -10,14 +10,13 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #include "follow_private.h"
+#include "interrupt_private.h"
 #include "orderhook/err.h"
 
 #define DELAY_MIN_MS 2
@@ -29,51 +28,22 @@ struct follow {
 	dev_t device;
 	ino_t inode;
 	int out_fd;
-	int signal_fd;
 	int inotify_fd; /* -1 where there is none */
 	int delay_ms;
-	sigset_t before; /* the signal mask to return to */
-	bool blocked;
+	struct interrupt interrupt; /* fd -1: not begun */
 };
 
 void follow_free(struct follow *follow)
 {
 	if (!follow)
 		return;
-	if (follow->signal_fd >= 0)
-		close(follow->signal_fd);
+	if (follow->interrupt.fd >= 0)
+		interrupt_end(&follow->interrupt);
 	if (follow->inotify_fd >= 0)
 		close(follow->inotify_fd);
-	/* A signal that was waited for has done its work: ending is what we are about to do. */
-	if (follow->blocked) {
-		const struct timespec now = {0, 0};
-		sigset_t ours;
-		sigemptyset(&ours);
-		sigaddset(&ours, SIGINT);
-		sigaddset(&ours, SIGTERM);
-		sigaddset(&ours, SIGHUP);
-		while (sigtimedwait(&ours, NULL, &now) > 0) {
-		}
-		sigprocmask(SIG_SETMASK, &follow->before, NULL);
-	}
 	free(follow->path);
 	free(follow->wal);
 	free(follow);
-}
-
-static int catch_signals(struct follow *follow)
-{
-	sigset_t ours;
-
-	sigemptyset(&ours);
-	sigaddset(&ours, SIGINT);
-	sigaddset(&ours, SIGTERM);
-	sigaddset(&ours, SIGHUP);
-	if (sigprocmask(SIG_BLOCK, &ours, &follow->before))
-		return -ERR_SYSTEM;
-	follow->blocked = true;
-	follow->signal_fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-	return follow->signal_fd < 0 ? -ERR_SYSTEM : 0;
 }
 
 int follow_new(const char *store_path, int out_fd, struct follow **ret)
@@ -85,7 +55,7 @@ int follow_new(const char *store_path, int out_fd, struct follow **ret)
 	if (!follow)
 		return -ERR_NOMEM;
 	follow->out_fd = out_fd;
-	follow->signal_fd = -1;
+	follow->interrupt.fd = -1;
 	follow->delay_ms = DELAY_MIN_MS;
 	follow->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (asprintf(&follow->path, "%s", store_path) < 0)
@@ -97,7 +67,7 @@ int follow_new(const char *store_path, int out_fd, struct follow **ret)
 	else if (stat(store_path, &st))
 		err = -ERR_SYSTEM;
 	else
-		err = catch_signals(follow);
+		err = interrupt_begin(&follow->interrupt);
 	if (err) {
 		follow_free(follow);
 		return err;
@@ -110,7 +80,7 @@ int follow_new(const char *store_path, int out_fd, struct follow **ret)
 
 int follow_interrupt_fd(const struct follow *follow)
 {
-	return follow->signal_fd;
+	return follow->interrupt.fd;
 }
 
 static bool replaced(const struct follow *follow)
@@ -139,7 +109,7 @@ static bool drain(int fd)
 
 enum follow_reason follow_wait(struct follow *follow, bool found)
 {
-	struct pollfd fds[] = {{.fd = follow->signal_fd, .events = POLLIN},
+	struct pollfd fds[] = {{.fd = follow->interrupt.fd, .events = POLLIN},
 			       {.fd = follow->out_fd, .events = 0},
 			       {.fd = follow->inotify_fd, .events = POLLIN}};
 

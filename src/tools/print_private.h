@@ -98,8 +98,8 @@ void table_free(struct table *table); /* NULL is fine; prints nothing */
 void table_cell(struct table *table, enum print_style style, struct slice text);
 void table_cell_f(struct table *table, enum print_style style, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Prints what is gathered. The first time (or after TABLE_ROWS_MEASURED rows) that fixes the widths
- * and prints the heading, unless there is no row. */
+/* Prints what is gathered, after the heading the first time. Without a row it prints nothing.
+ * Happens by itself after TABLE_ROWS_MEASURED rows. */
 void table_flush(struct table *table);
 #define TABLE_ROWS_MEASURED 1000
 

@@ -1,7 +1,8 @@
 /*
- * A table. Rows are gathered, the widths fixed from them, the heading printed, and rows that come
- * later (a list of more than TABLE_ROWS_MEASURED rows, or one that is followed) are laid out in the
- * same widths. In a pipe nothing is cut: a cell that is too wide pushes its row. On a terminal the
+ * A table. Rows are gathered, the widths taken from them, the heading printed. Rows that come later
+ * (a list of more than TABLE_ROWS_MEASURED rows, or one that is followed) keep these widths until
+ * one of them needs more; then the column is wider from there on. In a pipe nothing is cut. On a
+ * terminal the
  * widest cells give way until the row fits: TABLE_CUT ones before TABLE_CUT_LATE ones, and optional
  * columns go where TABLE_CUT ones alone cannot make the room.
  *
@@ -33,9 +34,10 @@ struct table {
 	struct out *out;
 	const struct table_column *columns;
 	size_t n_columns;
+	size_t data[TABLE_COLUMNS_MAX]; /* the widest cell so far */
 	size_t widths[TABLE_COLUMNS_MAX];
 	bool hidden[TABLE_COLUMNS_MAX];
-	bool laid_out;
+	bool begun; /* the heading is printed */
 	struct buf text;
 	struct cell *cells; /* rows one after the other */
 	size_t n_cells;
@@ -188,20 +190,19 @@ static void hide_optional(struct table *table, const size_t *least)
 
 static void lay_out(struct table *table)
 {
-	size_t data[TABLE_COLUMNS_MAX] = {0};
 	size_t least[TABLE_COLUMNS_MAX];
 
 	for (size_t i = 0; i < table->n_cells; i++) {
-		size_t *width = &data[i % table->n_columns];
-		if (table->cells[i].width > *width)
-			*width = table->cells[i].width;
+		size_t *data = &table->data[i % table->n_columns];
+		if (table->cells[i].width > *data)
+			*data = table->cells[i].width;
 	}
 	for (size_t i = 0; i < table->n_columns; i++) {
 		size_t heading = text_width(slice_of(table->columns[i].heading));
-		least[i] = least_width(&table->columns[i], data[i]);
-		table->widths[i] = data[i] > heading ? data[i] : heading;
+		least[i] = least_width(&table->columns[i], table->data[i]);
+		table->widths[i] = table->data[i] > heading ? table->data[i] : heading;
+		table->hidden[i] = false;
 	}
-	table->laid_out = true;
 	if (!table->out->width)
 		return;
 	hide_optional(table, least);
@@ -264,10 +265,10 @@ void table_flush(struct table *table)
 
 	if (rows == 0)
 		return;
-	if (!table->laid_out) {
-		lay_out(table);
+	lay_out(table);
+	if (!table->begun)
 		print_row(table, NULL);
-	}
+	table->begun = true;
 	for (size_t i = 0; i < rows; i++)
 		print_row(table, &table->cells[i * table->n_columns]);
 	table->n_cells = 0;

@@ -8,12 +8,12 @@ import tempfile
 
 from tree import ROOT, Skip, Tree
 
-C_MAIN = ("int main(void)\n{\n\tconst struct CMUnitTest tests[] = {\n"
+C_MAIN = ("static int setup(void **state)\n{\n\treturn !state;\n}\n\nint main(void)\n{\n\tconst struct CMUnitTest tests[] = {\n"
           "\t\tcmocka_unit_test(test_a),\n\t};\n"
           "\treturn cmocka_run_group_tests(tests, 0, 0);\n}\n")
 TEST_C = "static void test_a(void **state)\n{\n\tassert_null(state);\n}\n\n" + C_MAIN
 LAYERS = ("[layers]\nbase:\nstore: base\nhttp: base\n"
-          "[headers]\nbase: a.h banned.h tbl/config_key.def tbl/error.def\n"
+          "[headers]\nbase: a.h banned.h tbl/command.def tbl/config_key.def tbl/error.def\n"
           "store: store.h\nhttp: http.h\n"
           "[types only]\nhttp store.h: store_* ops\n"
           "[silent]\nlayers: base\nnames: stderr printf\n"
@@ -27,7 +27,7 @@ GOOD = {
     "Makefile": "VERSION := 1.2.3\nPACKAGES := sqlite3\n\nall:\n",
     "README.md": "[the page](docs/errors.md) `make all` `test_a` `src/base/a.c`\n",
     "docs/configuration.md": "`path` says where.\n",
-    "docs/errors.md": "`not-found`: look again.\n",
+    "docs/errors.md": "`not-found`: `orderhook -c x show X`.\n",
     "docs/generate.py": "import sys\n\nsys.exit(0)\n",
     "etc/orderhook.conf": "# path = x\n",
     "include/orderhook/a.h": "#pragma once\n\nint a(int b);\n",
@@ -36,11 +36,12 @@ GOOD = {
                                 "int http(struct store_result *result);\n",
     "include/orderhook/store.h": "#pragma once\n\nstruct store_result {\n\tint err;\n};\n"
                                  "int store_open(void);\n",
-    "include/orderhook/tbl/config_key.def": 'CONFIG_KEY(store, path, STRING, "x (y)")\n',
+    "include/orderhook/tbl/command.def": 'COMMAND(show, LOOK, 1, "", "")\n',
+    "include/orderhook/tbl/config_key.def": 'CONFIG_KEY(STORE, "path", FILE)\n',
     "include/orderhook/tbl/error.def":
         'ERROR(NOT_FOUND, 0, CALLER, 0, "not-found", "it, (is) no")\n',
     "src/base/a.c": '#include "orderhook/a.h"\n\n#include <stdio.h>\n\n/* strcpy(a, b) */\n'
-                    'int a(int b)\n{\n\treturn b + (int)sizeof("gets(");\n}\n',
+                    'int a(int b)\n{\n\treturn b + (int)sizeof("gets(\\"/tm' 'p/x-XXXXXX");\n}\n',
     "tests/fixtures/x.json": "{} \r\n",
     "tests/integration/test_1.py": "def helper():\n    assert 1\n\n\ndef test_b():\n    helper()\n",
     "tests/lint/layers.txt": LAYERS,
@@ -98,6 +99,7 @@ BREAKS = {
     "paths": [
         ("docs/errors.md", "cd /wo" "rk/x\n", "one machine"),
         ("src/base/a.c", '"/tm' 'p/x"\n', "one machine"),
+        ("src/base/a.c", '"/ho' 'me/me/x"\n', "one machine"),
         ("docs/errors.md", "from pypi" ".org\n", "host of packages"),
         ("docs/errors.md", "http" "://mirror.corp.net/x\n", "no host that the tree may name"),
         ("docs/errors.md", "http" "://8.8.8.8/x\n", "no host that the tree may name"),
@@ -114,8 +116,9 @@ BREAKS = {
     "fixtures": [(".gitattributes", None, "-text")],
     "unit-tests": [
         ("tests/unit/test_a.c", TEST_C.replace("assert_null", "f"), "asserts nothing"),
-        ("tests/unit/test_a.c", TEST_C.replace("cmocka_unit_test(test_a)", "f(test_a)"),
+        ("tests/unit/test_a.c", TEST_C.replace("cmocka_unit_test(test_a)", "x"),
          "not registered"),
+        ("tests/unit/test_a.c", "int main(void)\n{\n}\n", "has no test"),
         ("tests/unit/test_a.c", None, "no test is there"),
     ],
     "integration-tests": [
@@ -145,6 +148,11 @@ BREAKS = {
         ("README.md", "`src/base/none.c`\n", "src/base/none.c is not there"),
         ("README.md", "`make nothing`\n", "no target nothing"),
         ("README.md", "`test_none`\n", "no test test_none"),
+    ],
+    "commands": [
+        ("docs/errors.md", "`orderhook dance`\n", "no command `orderhook dance`"),
+        ("src/base/a.c", "\"try 'orderhook -c f dance'\"\n", "no command `orderhook dance`"),
+        ("include/orderhook/tbl/command.def", None, "is not there"),
     ],
     "version": [
         ("CHANGELOG.md", "# Changes\n\n## 1.2.2\n", "VERSION"),

@@ -8,9 +8,9 @@ import shutil
 from tree import FIXTURES
 
 C_LIKE = (".c", ".h", ".def", ".sh")
-# Hosts that an address in the tree may name: the platform's own, and the documentation of what
-# the project stands on.
-HOSTS = ("open.s.bingex.com", "open.ishansong.com", "www.freedesktop.org", "www.sqlite.org",
+# Hosts, with all below them, that an address in the tree may name: the platform's own, and the
+# documentation of what the project stands on.
+HOSTS = ("bingex.com", "ishansong.com", "www.freedesktop.org", "www.sqlite.org",
          "www.standardwebhooks.com", "prometheus.io", "www.w3.org")
 RESERVED = ("example", "example.com", "example.net", "example.org", "invalid", "test")
 
@@ -51,7 +51,7 @@ def host_allowed(host):
     host = host.strip("[]").lower()
     if "." not in host and ":" not in host:
         return True  # no name on any network: "localhost", "x", "$host"
-    if host in HOSTS or any(host == r or host.endswith("." + r) for r in RESERVED):
+    if any(host == h or host.endswith("." + h) for h in HOSTS + RESERVED):
         return True
     try:
         address = ipaddress.ip_address(host)
@@ -62,7 +62,8 @@ def host_allowed(host):
 
 def check_paths(tree):
     """No path of one machine, no host that packages come from."""
-    path = re.compile(r"(?<![\w$}.~-])/(?:work|tmp|root|home)/")
+    # mkdtemp() fills in the X.
+    path = re.compile(r"(?<![\w$}.~-])/(?:work|root|home|tmp(?!/[\w.-]+X{6}))/")
     package_host = re.compile(r"\b[\w.-]*(?:debian|ubuntu|pypi|pythonhosted|npmjs|nodesource|"
                               r"crates|githubusercontent)\.(?:org|io|com)\b")
     address = re.compile(r"\b(?:https?|ftp)://(?:[^\s/@'\"`]*@)?(\[[^\]]*\]|[\w.${}%-]*\w)")

@@ -285,7 +285,7 @@ static void no_line_ends_in_blanks(void **state)
 	expect_out(&out, "a  note\nx\n   y\n");
 }
 
-static void later_rows_keep_the_widths(void **state)
+static void later_rows_keep_the_widths_or_widen_them(void **state)
 {
 	struct out out = memory_out(0, false);
 	struct table *table = table_new(&out, two_columns, 2);
@@ -294,13 +294,17 @@ static void later_rows_keep_the_widths(void **state)
 	add_row(table, "abcd", "1");
 	table_flush(table);
 	add_row(table, "ab", "2");
+	table_flush(table);
 	add_row(table, "abcdef", "3");
+	table_flush(table);
+	add_row(table, "a", "4");
 	table_flush(table);
 	table_free(table);
 	expect_out(&out, "name  n\n"
 			 "abcd  1\n"
 			 "ab    2\n"
-			 "abcdef  3\n");
+			 "abcdef  3\n"
+			 "a       4\n");
 }
 
 static void a_long_table_is_not_kept_in_memory(void **state)
@@ -567,7 +571,7 @@ int main(void)
 		cmocka_unit_test(an_optional_column_goes_before_numbers_are_cut),
 		cmocka_unit_test(a_heading_gives_way_to_what_is_under_it),
 		cmocka_unit_test(no_line_ends_in_blanks),
-		cmocka_unit_test(later_rows_keep_the_widths),
+		cmocka_unit_test(later_rows_keep_the_widths_or_widen_them),
 		cmocka_unit_test(a_long_table_is_not_kept_in_memory),
 		cmocka_unit_test(colour_wraps_cells_and_not_their_padding),
 		cmocka_unit_test(without_colour_there_is_no_escape),
