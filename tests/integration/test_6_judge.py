@@ -41,8 +41,8 @@ def drive(lines):
 
 class Expected:
     """What the model says of one event after some others. As long as no two events have one key,
-    neither the order of arrival of the others nor their verdicts enter, so it is asked once for each
-    set of others."""
+    neither the order of arrival of the others nor their verdicts enter, so it is asked once for
+    each set of others."""
 
     def __init__(self):
         self.known = {}
@@ -100,7 +100,8 @@ def test_every_order_of_known_states_in_every_order_of_arrival(n):
 @pytest.mark.skipif(not LONG, reason="ORDERHOOK_LONG=1 runs it")
 def test_every_order_of_five_known_states_in_every_order_of_arrival():
     arrivals = 0
-    for first_two in itertools.product(KNOWN, repeat=2):  # or all answers would be in memory at once
+    # In parts, or all answers would be in memory at once.
+    for first_two in itertools.product(KNOWN, repeat=2):
         arrivals += compare([events_at(first_two + states, range(1, 6))
                              for states in itertools.product(KNOWN, repeat=3)])
     assert arrivals == 11 ** 5 * 120
@@ -220,9 +221,11 @@ def test_random_orders_that_agree_end_in_one_state_whatever_arrives_first():
     chance = random.Random(SEED)
     lines, groups = [], 0
     for _ in range(500):
-        events = [event._replace(order_no="m", shop="s") for event in RandomOrder(chance).deliveries()]
+        events = [event._replace(order_no="m", shop="s")
+                  for event in RandomOrder(chance).deliveries()]
         # The first of each key; a time of receipt would move with the order of arrival.
-        events = list({event.key(): event for event in events if event.occurred is not None}.values())
+        events = list({event.key(): event for event in events
+                       if event.occurred is not None}.values())
         if not events:
             continue
         groups += 1
@@ -231,5 +234,6 @@ def test_random_orders_that_agree_end_in_one_state_whatever_arrives_first():
             lines.append("= " + " ".join(event.token() for event in events))
     answers, _ = drive(lines)
     for group in range(groups):
-        ends = {answer[answer.rindex(">"):].rstrip("~") for answer in answers[8 * group:8 * group + 8]}
+        ends = {answer[answer.rindex(">"):].rstrip("~")
+                for answer in answers[8 * group:8 * group + 8]}
         assert len(ends) == 1, lines[8 * group]
