@@ -21,6 +21,7 @@
 #include "orderhook/json_scan.h"
 
 #define TICK_US 100000
+#define ORDERS_PER_CONNECTION 4
 #define SLOW_PAUSE_US_MAX 1000000
 #define BODY_BYTES_MAX (16 * 1024)
 #define FORGER_SECRET "not-the-platforms-secret"
@@ -379,7 +380,11 @@ static struct play *next_play(struct run *run)
 		return pop(&run->waiting);
 	if (meant_us > now)
 		return NULL;
-	play = pop(&run->ready);
+	/* Several orders for each connection, so that their callbacks come mixed as in life. */
+	play = run->in_play < ORDERS_PER_CONNECTION * run->options->concurrency ? new_order(run)
+										: NULL;
+	if (!play)
+		play = pop(&run->ready);
 	if (!play)
 		play = new_order(run);
 	if (!play)

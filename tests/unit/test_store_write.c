@@ -1,8 +1,23 @@
 /* The store's writer: what a batch leaves in the file, and what it says of it. */
 #include "store_fixture.h"
 
-#include <signal.h>
+#include <errno.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+
+static int sync_errno; /* 0: syncs are real */
+static int syncs;
+
+/* The program's own comes before libc's, also for SQLite. */
+int fdatasync(int fd)
+{
+	syncs++;
+	if (sync_errno) {
+		errno = sync_errno;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
 
 static const char state_query[] =
 	"SELECT status, sub_status, since, reassignments, events, quarantined, courier_id"
@@ -423,6 +438,61 @@ static void test_damage_in_the_middle_of_a_batch_is_final(void **state)
 	assert_int_equal(f->store->ops->check_file(f->store), -ERR_STORE_CORRUPT);
 }
 
+/* Refused now, and for ever: what the kernel has dropped does not come back by syncing again. */
+static void expect_failed_for_good(struct fixture *f)
+{
+	sync_errno = 0;
+	for (int i = 0; i < 20; i++)
+		add_event(f, "C", 20, 1, 0, "");
+	syncs = 0;
+	expect_refused(f, -ERR_STORE_IO);
+	assert_int_equal(f->store->ops->checkpoint(f->store), -ERR_STORE_IO);
+	close_store(f);
+	assert_int_equal(syncs, 0);
+	open_store(f);
+	assert_string_equal(sql(f, "PRAGMA integrity_check"), "ok");
+}
+
+static void test_every_batch_is_synced_once(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	for (int i = 0; i < 20; i++)
+		add_event(f, i % 2 ? "A" : "B", 30, 1, i, "");
+	syncs = 0;
+	assert_int_equal(write_added(f), 0);
+	assert_int_equal(syncs, 1);
+}
+
+static void test_failed_sync_of_a_commit_is_final(void **state)
+{
+	struct fixture *f = *state;
+	/* Even a full disk: the number says why, not whether the data is still there. */
+	const int reasons[] = {EIO, ENOSPC};
+
+	for (int i = 0; i < 2; i++) {
+		take(f, "A", 20, 1, i, "");
+		for (int j = 0; j < 20; j++)
+			add_event(f, "B", 30, 1, i, "");
+		sync_errno = reasons[i];
+		expect_refused(f, -ERR_STORE_IO);
+		expect_failed_for_good(f);
+	}
+}
+
+static void test_failed_sync_of_a_checkpoint_is_final(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	sync_errno = EIO;
+	assert_int_equal(f->store->ops->checkpoint(f->store), -ERR_STORE_IO);
+	expect_failed_for_good(f);
+	/* What was acknowledged before is there: it is in the log. */
+	assert_string_equal(sql(f, "SELECT iss_order_no FROM order_state"), "A");
+}
+
 static void test_empty_batch_is_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -455,6 +525,9 @@ int main(void)
 		TEST(test_file_size_limit_refuses_the_whole_batch_and_passes),
 		TEST(test_shell_that_holds_the_write_lock_is_busy_and_passes),
 		TEST(test_damage_in_the_middle_of_a_batch_is_final),
+		TEST(test_every_batch_is_synced_once),
+		TEST(test_failed_sync_of_a_commit_is_final),
+		TEST(test_failed_sync_of_a_checkpoint_is_final),
 		TEST(test_empty_batch_is_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
