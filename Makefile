@@ -94,16 +94,20 @@ $(BUILD)/tests/unit_filter.o: tests/unit/unit_filter.c | $(DEPS_FIRST)
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/tests/unit_filter.o $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs) -lcmocka
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs) -lcmocka
 
 $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs)
 
 tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
 
 check: deps tests-build
 	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
+
+# What needs more than ten minutes, too.
+check-long: export ORDERHOOK_LONG := 1
+check-long: check
 
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 
@@ -123,21 +127,37 @@ demo: deps all
 run: deps all
 	@tests/run-dev.sh $(BUILD)
 
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
+MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
+man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
+INSTALLED = $(PREFIX)/sbin/orderhookd $(PREFIX)/bin/orderhook $(addprefix $(UNITDIR)/,$(UNITS)) \
+	$(PREFIX)/lib/sysusers.d/orderhook.conf $(PREFIX)/lib/tmpfiles.d/orderhook.conf \
+	$(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
+# $(call install_text,FROM,TO): a text with the paths of this installation in it.
+install_text = install -D -m 644 $(1) "$(DESTDIR)$(2)" && sed -i -e 's|@sbindir@|$(PREFIX)/sbin|g' \
+	-e 's|@sysconfdir@|$(SYSCONFDIR)|g' "$(DESTDIR)$(2)"
+
+# Copies files and does nothing else: users, directories and units are systemd's to make and start.
+# The configuration names no secret, so that the tool can read it for everybody.
 install: all
-	install -D -m 755 $(BUILD)/orderhookd $(DESTDIR)$(PREFIX)/sbin/orderhookd
-	install -D -m 755 $(BUILD)/orderhook $(DESTDIR)$(PREFIX)/bin/orderhook
-	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/orderhook
-	[ -e $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf ] || \
-		install -m 640 etc/orderhook.conf $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf
+	install -D -m 755 $(BUILD)/orderhookd "$(DESTDIR)$(PREFIX)/sbin/orderhookd"
+	install -D -m 755 $(BUILD)/orderhook "$(DESTDIR)$(PREFIX)/bin/orderhook"
+	$(foreach unit,$(UNITS),$(call install_text,systemd/$(unit),$(UNITDIR)/$(unit)) &&) :
+	$(call install_text,systemd/orderhook.sysusers,$(PREFIX)/lib/sysusers.d/orderhook.conf)
+	$(call install_text,systemd/orderhook.tmpfiles,$(PREFIX)/lib/tmpfiles.d/orderhook.conf)
+	$(foreach page,$(MAN_PAGES),\
+		install -D -m 644 docs/man/$(page) "$(DESTDIR)$(call man_path,$(page))" &&) :
+	[ -e "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf" ] || install -D -m 644 \
+		etc/orderhook.conf "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf"
 
 # The configuration and the store are the operator's and stay.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/orderhookd $(DESTDIR)$(PREFIX)/bin/orderhook
+	rm -f $(foreach file,$(INSTALLED),"$(DESTDIR)$(file)")
 
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build check bench lint demo run install uninstall clean
+.PHONY: all deps tests-build check check-long bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

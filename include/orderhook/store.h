@@ -160,3 +160,5 @@ void store_cursor_close(struct store_cursor *cursor);
 
 /* The stored bytes of one event, appended. -ERR_NOT_FOUND. Either buffer may be NULL. */
 int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head);
+/* What order_fold() takes of one event. -ERR_NOT_FOUND. */
+int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret);

@@ -222,6 +222,13 @@ JOIN order_state s ON s.iss_order_no = o.iss_order_no
     AND s.endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id = o.endpoint_id)
 WHERE o.order_id = :order_id
 
+-- The columns of history.
+-- query: fold_event
+SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
+    content
+FROM event
+WHERE event_id = :event_id
+
 -- query: raw_event
 SELECT head, body FROM event WHERE event_id = :event_id
 UNION ALL

@@ -32,9 +32,8 @@ static bool may_make_log(const char *path)
 static int prepare_all(struct store_reader *reader)
 {
 	static const struct sql_query queries[R_MAX] = {
-#define X(name) {#name, SQL_##name},
-		READER_STATEMENTS(X)
-#undef X
+#define READER_STATEMENT(name) {#name, SQL_##name},
+#include "sqlite_statement.def"
 	};
 	int err = 0;
 
@@ -164,5 +163,23 @@ int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, s
 		head->data[head_len] = '\0';
 	}
 	statement_reset(statement);
+	return err;
+}
+
+int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret)
+{
+	struct statement *statement = &reader->statements[R_fold_event];
+	struct order_event event;
+	int err;
+
+	bind_int(statement, P_event_id, event_id);
+	err = statement_step(&reader->connection, statement);
+	if (err == 0)
+		err = -ERR_NOT_FOUND;
+	if (err == 1)
+		err = column_order_event(&reader->connection, statement, &event);
+	statement_reset(statement);
+	if (!err)
+		*ret = event;
 	return err;
 }

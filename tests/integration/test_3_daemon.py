@@ -128,7 +128,7 @@ def test_secret_that_others_can_read_is_refused(make_daemon):
 
 
 def test_sockets_from_systemd_are_taken_by_their_names(make_daemon):
-    daemon = make_daemon(server={"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:1"}).init()
+    daemon = make_daemon(server={"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2"}).init()
     http, admin = socket.socket(), socket.socket()
     for one in http, admin:
         one.bind(("127.0.0.1", 0))
