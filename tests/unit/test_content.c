@@ -6,6 +6,13 @@
 	"\"courier\":{\"id\":\"C1\",\"name\":\"派\",\"mobile\":\"1\",\"orderCount\":1}," \
 	"\"statusDesc\":\"a\""
 
+#define BODY(drawback, courier)                                                           \
+	"{\"issOrderNo\":\"TDH1\",\"orderNo\":\"7\",\"status\":30,\"drawback\":" drawback \
+	",\"courier\":{" courier "},\"statusDesc\":\"a\"}"
+
+#define COURIER(id, name, mobile) \
+	"\"id\":\"" id "\",\"name\":\"" name "\",\"mobile\":\"" mobile "\""
+
 static struct event taken(const char *body)
 {
 	struct event event;
@@ -85,20 +92,11 @@ static void test_what_counts(void **state)
 		"{" SEEN ",\"id\":\"C1\"}",
 		"{" SEEN ",\"token\":\"abc\"}",
 		"{" SEEN ",\"clientId\":\"clientId\"}",
-		"{\"issOrderNo\":\"TDH1\",\"orderNo\":\"7\",\"status\":30,\"drawback\":1,"
-		"\"courier\":{\"id\":\"C1\",\"name\":\"派\",\"mobile\":\"1\"},\"statusDesc\":"
-		"\"a\"}",
-		"{\"issOrderNo\":\"TDH1\",\"orderNo\":\"7\",\"status\":30,\"drawback\":-1,"
-		"\"courier\":{\"id\":\"C1\",\"name\":\"派\",\"mobile\":\"1\"},\"statusDesc\":"
-		"\"a\"}",
-		"{\"issOrderNo\":\"TDH1\",\"orderNo\":\"7\",\"status\":30,\"drawback\":0,"
-		"\"courier\":{\"id\":\"C2\",\"name\":\"派\",\"mobile\":\"1\"},\"statusDesc\":"
-		"\"a\"}",
-		"{\"issOrderNo\":\"TDH1\",\"orderNo\":\"7\",\"status\":30,\"drawback\":0,"
-		"\"courier\":{\"id\":\"C1\",\"name\":\"派单\",\"mobile\":\"1\"},\"statusDesc\":"
-		"\"a\"}",
-		"{\"issOrderNo\":\"TDH1\",\"orderNo\":\"7\",\"status\":30,\"drawback\":0,"
-		"\"courier\":{\"id\":\"C1\",\"name\":\"派\"},\"statusDesc\":\"a\"}",
+		BODY("1", COURIER("C1", "派", "1")),
+		BODY("-1", COURIER("C1", "派", "1")),
+		BODY("0", COURIER("C2", "派", "1")),
+		BODY("0", COURIER("C1", "派单", "1")),
+		BODY("0", "\"id\":\"C1\",\"name\":\"派\""),
 	};
 	struct event events[COUNT(different) + 1];
 
