@@ -123,16 +123,32 @@ demo: deps all
 run: deps all
 	@tests/run-dev.sh $(BUILD)
 
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
+MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
+man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
+INSTALLED = $(PREFIX)/sbin/orderhookd $(PREFIX)/bin/orderhook $(addprefix $(UNITDIR)/,$(UNITS)) \
+	$(PREFIX)/lib/sysusers.d/orderhook.conf $(PREFIX)/lib/tmpfiles.d/orderhook.conf \
+	$(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
+# $(call install_text,FROM,TO): a text with the paths of this installation in it.
+install_text = install -D -m 644 $(1) "$(DESTDIR)$(2)" && sed -i -e 's|@sbindir@|$(PREFIX)/sbin|g' \
+	-e 's|@sysconfdir@|$(SYSCONFDIR)|g' "$(DESTDIR)$(2)"
+
+# Copies files and does nothing else: users, directories and units are systemd's to make and start.
+# The configuration names no secret, so that the tool can read it for everybody.
 install: all
-	install -D -m 755 $(BUILD)/orderhookd $(DESTDIR)$(PREFIX)/sbin/orderhookd
-	install -D -m 755 $(BUILD)/orderhook $(DESTDIR)$(PREFIX)/bin/orderhook
-	install -d -m 755 $(DESTDIR)$(SYSCONFDIR)/orderhook
-	[ -e $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf ] || \
-		install -m 640 etc/orderhook.conf $(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf
+	install -D -m 755 $(BUILD)/orderhookd "$(DESTDIR)$(PREFIX)/sbin/orderhookd"
+	install -D -m 755 $(BUILD)/orderhook "$(DESTDIR)$(PREFIX)/bin/orderhook"
+	$(foreach unit,$(UNITS),$(call install_text,systemd/$(unit),$(UNITDIR)/$(unit)) &&) :
+	$(call install_text,systemd/orderhook.sysusers,$(PREFIX)/lib/sysusers.d/orderhook.conf)
+	$(call install_text,systemd/orderhook.tmpfiles,$(PREFIX)/lib/tmpfiles.d/orderhook.conf)
+	$(foreach page,$(MAN_PAGES),\
+		install -D -m 644 docs/man/$(page) "$(DESTDIR)$(call man_path,$(page))" &&) :
+	[ -e "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf" ] || install -D -m 644 \
+		etc/orderhook.conf "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf"
 
 # The configuration and the store are the operator's and stay.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/orderhookd $(DESTDIR)$(PREFIX)/bin/orderhook
+	rm -f $(foreach file,$(INSTALLED),"$(DESTDIR)$(file)")
 
 clean:
 	rm -rf build

@@ -35,8 +35,8 @@ def code(text):
 
 def config_allowed(key):
     """As config_key_allowed() writes it."""
-    types = {name: (form, allowed) for name, form, _, allowed in rows("config_type.def", "CONFIG_TYPE")}
-    form, allowed = types[key["type"]]
+    types = {name: rest for name, *rest in rows("config_type.def", "CONFIG_TYPE")}
+    form, _, allowed = types[key["type"]]
     allowed = key["unit"] or allowed
     if key["type"] == "NUMBER":
         return f"{key['min']} to {key['max']} {allowed}"
@@ -51,16 +51,15 @@ def config_table(section):
         if key["section"] != section:
             continue
         default = {"REQUIRED": "required", "NONE": "none", "": "empty"}.get(key["default"])
-        yield [key["key"] if key["key"] == "STATUS" else code(key["key"]),
-               default or code(key["default"]), config_allowed(key),
+        yield [code(key["key"]), default or code(key["default"]), config_allowed(key),
                "reload" if key["change"] == "RELOAD" else "restart", key["description"]]
 
 
 def error_table():
     faults = {"CALLER": "caller", "OPERATOR": "operator", "SYSTEM": "system", "SELF": "orderhook"}
     for _, http, whose, retry, key, text in rows("error.def", "ERROR"):
-        yield [code(key), http if http != "0" else "–", faults[whose], "yes" if retry == "1" else "no",
-               text]
+        yield [code(key), http if http != "0" else "–", faults[whose],
+               "yes" if retry == "1" else "no", text]
 
 
 def states():

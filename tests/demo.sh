@@ -50,7 +50,9 @@ echo "== simulated orders, signed, with a seeded share of faults"
 	--orders 12 --seed 7 --concurrency 4 --retry-interval 200ms
 echo "== orderhook orders"
 "$build/orderhook" -c "$dir/orderhook.conf" orders
-order=$("$build/orderhook" -c "$dir/orderhook.conf" orders --format csv | sed -n '2s/^[^,]*,\([^,]*\),.*/\1/p')
+# The one with the most to tell: $11 is the number of its events.
+order=$("$build/orderhook" -c "$dir/orderhook.conf" orders --format csv |
+	awk -F, 'NR > 1 && $11 > n { n = $11; order = $2 } END { print order }')
 echo "== orderhook show $order"
 "$build/orderhook" -c "$dir/orderhook.conf" show "$order"
 echo "== stopping"

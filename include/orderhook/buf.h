@@ -52,7 +52,8 @@ struct buf {
 void buf_init(struct buf *buf, size_t limit);
 void buf_release(struct buf *buf); /* NULL and released ones are fine */
 void buf_reset(struct buf *buf);   /* empties it, keeps the memory */
-/* Overwrites the memory before it is freed: for what held a secret. */
+/* Overwrites the memory before it is freed: for what held a secret. Reserve first: a buf that had
+ * to grow has left copies behind. */
 void buf_wipe(struct buf *buf);
 /* Makes room for len bytes in all. -ERR_TOO_LONG, -ERR_NOMEM. */
 int buf_reserve(struct buf *buf, size_t len);

@@ -22,7 +22,7 @@ enum err_fault {
 	ERR_FAULT_MAX
 };
 
-/* All four take an error with either sign, and never fail: an unknown number reads as INTERNAL. */
+/* All take an error with either sign, and never fail: an unknown number reads as INTERNAL. */
 const char *err_key(int err);
 const char *err_text(int err);
 int err_http_status(int err);

@@ -87,18 +87,19 @@ int slice_copy(struct slice s, char *out, size_t cap)
 int slice_to_u64(struct slice s, uint64_t max, uint64_t *ret)
 {
 	uint64_t value = 0;
+	bool too_big = false;
 
 	if (s.len == 0)
 		return -ERR_SYNTAX;
+	/* To the end even when it is too big by then: what is no number is not out of range. */
 	for (size_t i = 0; i < s.len; i++) {
 		if (s.at[i] < '0' || s.at[i] > '9')
 			return -ERR_SYNTAX;
 		unsigned digit = (unsigned)(s.at[i] - '0');
-		if (value > (UINT64_MAX - digit) / 10)
-			return -ERR_RANGE;
+		too_big = too_big || value > (UINT64_MAX - digit) / 10;
 		value = value * 10 + digit;
 	}
-	if (value > max)
+	if (too_big || value > max)
 		return -ERR_RANGE;
 	*ret = value;
 	return 0;
@@ -114,10 +115,11 @@ int slice_to_i64(struct slice s, int64_t min, int64_t max, int64_t *ret)
 		s.at++;
 		s.len--;
 	}
-	err = slice_to_u64(s, (uint64_t)INT64_MAX, &magnitude);
+	/* INT64_MIN has no positive counterpart. */
+	err = slice_to_u64(s, (uint64_t)INT64_MAX + negative, &magnitude);
 	if (err)
 		return err;
-	int64_t value = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+	int64_t value = (int64_t)(negative ? 0 - magnitude : magnitude);
 	if (value < min || value > max)
 		return -ERR_RANGE;
 	*ret = value;

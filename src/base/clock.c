@@ -86,13 +86,19 @@ struct civil {
 	int year, month, day, hour, minute, second, milli;
 };
 
-static struct civil civil_of(int64_t wall_ms)
+static int64_t clamp_to_calendar(int64_t wall_ms)
 {
 	static const int64_t first = -62167219200000; /* 0000-01-01 */
 	static const int64_t last = 253402300799999;  /* 9999-12-31T23:59:59.999 */
+
+	return wall_ms < first ? first : wall_ms > last ? last : wall_ms;
+}
+
+static struct civil civil_of(int64_t wall_ms)
+{
 	struct civil c;
 
-	wall_ms = wall_ms < first ? first : wall_ms > last ? last : wall_ms;
+	wall_ms = clamp_to_calendar(wall_ms);
 	int64_t days = wall_ms / MS_PER_DAY;
 	if (wall_ms % MS_PER_DAY < 0)
 		days--;
@@ -120,7 +126,8 @@ void clock_format_local(int64_t wall_ms, int64_t offset_ms, char out[CLOCK_LOCAL
 {
 	char text[CLOCK_RFC3339_BYTES];
 
-	clock_format_rfc3339(wall_ms + offset_ms, text);
+	/* Clamped first, or the sum could overflow. */
+	clock_format_rfc3339(clamp_to_calendar(wall_ms) + offset_ms, text);
 	text[10] = ' ';
 	memcpy(out, text, 19);
 	out[19] = '\0';

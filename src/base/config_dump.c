@@ -2,7 +2,6 @@
  * Out of the struct again. Every key has its description and what it allows in comments above it,
  * because the reader takes comments on their own lines only: what is printed can be read again.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "config_private.h"

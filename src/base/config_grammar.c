@@ -8,11 +8,12 @@
 #include <sys/un.h>
 
 #include "config_private.h"
-#include "orderhook/clock.h"
 #include "secret_private.h"
 
 #define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #define URL_PATH_BYTES_MAX 512
+/* With its key it fits a line, also in the spelling of --dump-config. */
+#define FILE_BYTES_MAX 4000
 #define HOST_BYTES_MAX 253
 #define NAME_BYTES_MAX 64
 
@@ -65,6 +66,8 @@ static const char *file_reason(struct slice text)
 {
 	if (text.len == 0)
 		return "is empty";
+	if (text.len > FILE_BYTES_MAX)
+		return "is longer than 4000 bytes";
 	return text.at[text.len - 1] == '/' ? "names a directory" : NULL;
 }
 

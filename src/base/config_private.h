@@ -93,8 +93,8 @@ enum config_section config_section_find(struct slice name);
 const struct config_key *config_key_find(enum config_section section, struct slice name);
 /* What may be written there, with the bounds; appended. */
 int config_key_allowed(const struct config_key *key, struct buf *out);
-/* For a name that is unknown: " (did you mean …?)" or where it belongs; appends nothing when
- * nothing is near. */
+/* For a name that is unknown: "; did you mean …?" or where it belongs; appends nothing when nothing
+ * is near. */
 int config_suggest_key(enum config_section section, struct slice name, struct buf *out);
 int config_suggest_section(struct slice name, struct buf *out);
 

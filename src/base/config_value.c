@@ -3,7 +3,6 @@
  * string, choice, list), and everything that is done to a value is done here, so the rest of the
  * reader needs to know neither offsets nor C types.
  */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -69,12 +69,13 @@ int digest_hmac_sha256(struct slice key, const struct slice *parts, size_t n,
 	assert(n < sizeof(joined) / sizeof(joined[0]));
 	if (key.len > sizeof(block))
 		err = digest_sha256(&key, 1, block);
-	else
+	else if (key.len)
 		memcpy(block, key.at, key.len);
 	for (size_t i = 0; i < sizeof(block); i++)
 		block[i] ^= 0x36;
 	joined[0] = (struct slice){(const char *)block, sizeof(block)};
-	memcpy(joined + 1, parts, n * sizeof(*parts));
+	for (size_t i = 0; i < n; i++)
+		joined[i + 1] = parts[i];
 	if (!err)
 		err = digest_sha256(joined, n + 1, inner);
 	for (size_t i = 0; i < sizeof(block); i++)
@@ -122,32 +123,51 @@ static int base64_value(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+/* Four characters, the last of which are padding, to 24 bits. */
+static bool base64_word(const char *at, size_t padding, uint32_t *ret)
+{
+	uint32_t word = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		int value = i < 4 - padding ? base64_value(at[i]) : 0;
+		if (value < 0)
+			return false;
+		word = word << 6 | (uint32_t)value;
+	}
+	*ret = word;
+	/* Bits under the padding must be zero, or two texts would mean the same bytes. */
+	return (word & ((1u << (8 * padding)) - 1)) == 0;
+}
+
+static size_t base64_padding(struct slice text)
+{
+	size_t padding = 0;
+
+	while (padding < 2 && padding < text.len && text.at[text.len - 1 - padding] == '=')
+		padding++;
+	return padding;
+}
+
 /* EVP_DecodeBlock skips blanks and counts the padding as bytes; one spelling is wanted here. */
 int digest_base64_decode(struct slice text, uint8_t *out, size_t cap, size_t *ret_len)
 {
-	size_t padding = 0;
-	size_t len = 0;
+	size_t padding = base64_padding(text);
+	size_t len = text.len / 4 * 3 - padding;
+	uint32_t word;
 
-	if (text.len == 0 || text.len % 4)
+	if (text.len % 4)
 		return -ERR_SYNTAX;
-	while (padding < 2 && text.at[text.len - 1 - padding] == '=')
-		padding++;
-	if (text.len / 4 * 3 - padding > cap)
-		return -ERR_TOO_LONG;
+	/* All of it is looked at before any of it is written. */
 	for (size_t i = 0; i < text.len; i += 4) {
-		size_t last = i + 4 == text.len ? padding : 0;
-		uint32_t word = 0;
-		for (size_t j = 0; j < 4; j++) {
-			int value = j < 4 - last ? base64_value(text.at[i + j]) : 0;
-			if (value < 0)
-				return -ERR_SYNTAX;
-			word = word << 6 | (uint32_t)value;
-		}
-		/* Bits under the padding must be zero, or two texts would mean the same bytes. */
-		if (last && (word & ((1u << (8 * last)) - 1)))
+		if (!base64_word(text.at + i, i + 4 == text.len ? padding : 0, &word))
 			return -ERR_SYNTAX;
-		for (size_t j = 0; j < 3 - last; j++)
-			out[len++] = (uint8_t)(word >> (16 - 8 * j));
+	}
+	if (len > cap)
+		return -ERR_TOO_LONG;
+	for (size_t i = 0, written = 0; i < text.len; i += 4) {
+		base64_word(text.at + i, i + 4 == text.len ? padding : 0, &word);
+		for (int shift = 16; shift >= 0 && written < len; shift -= 8)
+			out[written++] = (uint8_t)(word >> shift);
 	}
 	*ret_len = len;
 	return 0;

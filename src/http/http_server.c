@@ -161,7 +161,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
 		options->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)((options->keepalive_timeout_ms + 999) / 1000),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, notify_connection,
+		MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_NOTIFY_CONNECTION, notify_connection,
 		server, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, server,
 		MHD_OPTION_URI_LOG_CALLBACK, notify_uri, server, MHD_OPTION_UNESCAPE_CALLBACK,
 		keep_escapes, NULL, MHD_OPTION_ARRAY, more, MHD_OPTION_END);

@@ -67,7 +67,7 @@ static int make_file(const char *path, struct buf *problem)
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, STORE_MODE);
 
 	if (fd < 0 && errno == EEXIST) {
-		buf_addf(problem, "%s is there already; `orderhook doctor` checks it", path);
+		buf_addf(problem, "%s is there already; move it away, or name another store", path);
 		return -ERR_STORE_EXISTS;
 	}
 	directory_of(path, directory);

@@ -15,13 +15,18 @@
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
-static bool needs_immutable(const char *path)
+static bool has_log(const char *path)
 {
 	BUF_AUTO struct buf name = BUF_INIT(16 * 1024);
 
-	if (buf_addf(&name, "%s-wal", path) || access(name.data, F_OK) == 0)
-		return false;
-	return access(dirname(name.data), W_OK) != 0;
+	return buf_addf(&name, "%s-wal", path) == 0 && access(name.data, F_OK) == 0;
+}
+
+static bool may_make_log(const char *path)
+{
+	BUF_AUTO struct buf name = BUF_INIT(16 * 1024);
+
+	return buf_add_string(&name, path) == 0 && access(dirname(name.data), W_OK) == 0;
 }
 
 static int prepare_all(struct store_reader *reader)
@@ -39,11 +44,10 @@ static int prepare_all(struct store_reader *reader)
 	return err;
 }
 
-/* Also where the file lies on a read-only disk: then there is no log and no way to make one. */
 static int open_connection(struct store_reader *reader, const char *path, struct buf *problem)
 {
 	int err = connection_open(&reader->connection, path, SQLITE_OPEN_READONLY,
-				  needs_immutable(path));
+				  !has_log(path) && !may_make_log(path));
 
 	if (err) {
 		buf_addf(problem, "%s cannot be opened: %s; its group may read it", path,
@@ -73,6 +77,9 @@ int store_open_reader(const char *path, struct store_reader **ret, struct buf *p
 	struct store_reader *reader;
 	int err = store_check_path(path, problem);
 
+	/* Opening makes the log, which is one file too many beside one that is not ours. */
+	if (!err && !has_log(path))
+		err = store_look(path, migrations_newest(sql_migrations), &identity, problem);
 	if (err)
 		return err;
 	reader = calloc(1, sizeof(*reader));

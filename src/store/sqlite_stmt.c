@@ -19,6 +19,41 @@ static const char *const param_names[P_MAX] = {
 
 _Static_assert(P_MAX <= 64, "struct statement keeps its parameters as bits");
 
+static bool means_full(int os_error)
+{
+	/* EFBIG: a limit on the file's size, which is as full as a disk. */
+	return os_error == ENOSPC || os_error == EDQUOT || os_error == EFBIG;
+}
+
+static int errno_of(sqlite3_file *file)
+{
+	int os_error = 0;
+
+	if (file && file->pMethods)
+		file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &os_error);
+	return os_error;
+}
+
+/*
+ * Why the system refused, 0 when it is not known. A failed COMMIT is not in sqlite3_system_errno(),
+ * but each file keeps the number of its last failure, the log's being the one that COMMIT writes.
+ * An old number can at worst make a failed write one that callers try again; never a failed fsync.
+ */
+static int os_error_of(sqlite3 *db, int code)
+{
+	sqlite3_file *log = NULL;
+	sqlite3_file *file = NULL;
+	int os_error = sqlite3_system_errno(db);
+
+	if ((code & 0xff) != SQLITE_IOERR)
+		return (code & 0xff) == SQLITE_CANTOPEN ? os_error : 0;
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	if (errno_of(log))
+		return errno_of(log);
+	return errno_of(file) ? errno_of(file) : os_error;
+}
+
 /* A full disk is not always SQLITE_FULL; a failed fsync is never one, whatever errno says: what it
  * was to make durable may be lost. */
 static int error_of(int code, int os_error)
@@ -43,10 +78,7 @@ static int error_of(int code, int os_error)
 	case SQLITE_NOMEM:
 		return -ERR_NOMEM;
 	case SQLITE_IOERR:
-		/* EFBIG: a limit on the file's size, which is as full as a disk. */
-		return os_error == ENOSPC || os_error == EDQUOT || os_error == EFBIG
-			       ? -ERR_STORE_FULL
-			       : -ERR_STORE_IO;
+		return means_full(os_error) ? -ERR_STORE_FULL : -ERR_STORE_IO;
 	default:
 		return -ERR_STORE_IO;
 	}
@@ -54,13 +86,11 @@ static int error_of(int code, int os_error)
 
 int connection_fail(struct connection *connection, int code, const char *doing)
 {
-	int os_error = sqlite3_system_errno(connection->db);
-	int kind = code & 0xff;
-	bool told = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN || kind == SQLITE_FULL;
+	int os_error = os_error_of(connection->db, code);
 
 	snprintf(connection->problem, sizeof(connection->problem), "%s: %s (SQLite %d)%s%s", doing,
-		 sqlite3_errmsg(connection->db), code, told && os_error ? ": " : "",
-		 told && os_error ? strerror(os_error) : "");
+		 sqlite3_errmsg(connection->db), code, os_error ? ": " : "",
+		 os_error ? strerror(os_error) : "");
 	return error_of(code, os_error);
 }
 

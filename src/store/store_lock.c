@@ -86,8 +86,8 @@ static int refuse_locked(int fd, const char *path, struct buf *problem)
 	return -ERR_STORE_LOCKED;
 }
 
-/* Root may come first (`orderhook prune` before the daemon's first start): the file is the store's
- * owner's all the same, or the daemon could not lock it. */
+/* Root may come first: the file is the store's owner's all the same, or the daemon could not lock
+ * it. */
 static void give_to_owner(int fd, const char *store_path)
 {
 	struct stat store;

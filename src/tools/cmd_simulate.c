@@ -63,8 +63,9 @@ struct watch {
 	const struct given *given;
 	struct interrupt interrupt;
 	struct progress progress;
-	int signal; /* that came, 0: none */
-	bool told;  /* of the first failure */
+	int signal;        /* that came, 0: none */
+	bool told_failure; /* the first one */
+	bool told_unexpected;
 };
 
 /* ------------------------------------------------------------------ options ------------ */
@@ -280,41 +281,50 @@ static void show_progress(struct watch *watch, const struct sim_summary *so_far)
 	progress_show(&watch->progress, so_far->finished, (uint64_t)watch->given->orders, rest);
 }
 
+static const char *remedy(int http_status)
+{
+	switch (http_status) {
+	case 401:
+		return "; are --secret-file, --client-id and --shop-id the endpoint's?";
+	case 404:
+		return "; are the URL's path and --token-file the endpoint's?";
+	default:
+		return "";
+	}
+}
+
+/* Told at once: the summary may be minutes of retries away. */
+static void tell_first(struct watch *watch, const struct sim_summary *so_far)
+{
+	bool failure = so_far->first_failure[0] && !watch->told_failure;
+	bool unexpected = so_far->first_unexpected[0] && !watch->told_unexpected;
+
+	if (failure || unexpected)
+		progress_clear(&watch->progress);
+	if (failure)
+		tool_note(watch->tool,
+			  "no answer: %s; each callback is sent again every %g s, %d times at most",
+			  so_far->first_failure, (double)watch->given->retry_interval_ms / 1000,
+			  SIM_RETRIES_MAX);
+	if (unexpected)
+		tool_note(watch->tool, "unexpected: %s%s", so_far->first_unexpected,
+			  remedy(so_far->first_unexpected_http));
+	watch->told_failure |= failure;
+	watch->told_unexpected |= unexpected;
+}
+
 static enum sim_command on_tick(void *context, const struct sim_summary *so_far)
 {
 	struct watch *watch = context;
 	int signal_number = interrupt_take(&watch->interrupt);
 
-	/* Told at once: the next try may be a minute away. */
-	if (so_far->first_failure[0] && !watch->told) {
-		watch->told = true;
-		progress_clear(&watch->progress);
-		tool_note(watch->tool,
-			  "no answer: %s; each callback is sent again every %g s, %d times at most",
-			  so_far->first_failure, (double)watch->given->retry_interval_ms / 1000,
-			  SIM_RETRIES_MAX);
-	}
+	tell_first(watch, so_far);
 	if (signal_number && watch->signal)
 		return SIM_STOP_NOW;
 	if (signal_number)
 		watch->signal = signal_number;
 	show_progress(watch, so_far);
 	return watch->signal ? SIM_STOP : SIM_GO_ON;
-}
-
-static const char *remedy(const struct sim_summary *summary)
-{
-	for (size_t i = 0; i < summary->n_answers; i++) {
-		switch (summary->answers[i].http_status) {
-		case 401:
-			return "; are --secret-file, --client-id and --shop-id the endpoint's?";
-		case 404:
-			return "; are the URL's path and --token-file the endpoint's?";
-		default:
-			break;
-		}
-	}
-	return "";
 }
 
 /* The summary is also what is known when the run itself has failed. */
@@ -327,16 +337,15 @@ static int report(struct watch *watch, const struct sim_options *options,
 					.start_ms = options->start_ms,
 					.scheduled = options->rate_milli != 0};
 
+	tell_first(watch, summary);
 	progress_clear(&watch->progress);
 	if (summary->attempts || !err)
 		(watch->given->format == PRINT_TABLE ? sim_report_table
 						     : sim_report_json)(&tool->out, &text);
-	if (err == -ERR_SYNTAX || err == -ERR_NOT_FOUND)
+	if (err == -ERR_SYNTAX)
 		return tool_usage(tool, "--to: %s", problem);
 	if (err)
 		return tool_fail(tool, TOOL_REFUSED, "%s", problem[0] ? problem : err_text(err));
-	if (summary->unexpected)
-		tool_note(tool, "unexpected: %s%s", summary->first_unexpected, remedy(summary));
 	if (watch->signal)
 		return EXIT_SIGNAL + watch->signal;
 	return sim_summary_good(summary) ? TOOL_DONE : TOOL_NOTHING;
@@ -371,10 +380,11 @@ static int run_with_ledger(struct tool *tool, const struct given *given,
 	struct sim_ledger ledger;
 	int code;
 
+	if (!given->ledger)
+		return run(tool, given, options);
 	if (sim_ledger_open(given->ledger, &ledger))
 		return tool_fail(tool, TOOL_REFUSED, "%s: %s", given->ledger, strerror(errno));
-	if (given->ledger)
-		options->ledger = &ledger;
+	options->ledger = &ledger;
 	code = run(tool, given, options);
 	sim_ledger_close(&ledger);
 	return code;

@@ -15,13 +15,6 @@
 
 #define LINE_BYTES_MAX 4096
 
-const char *sim_outcome_key(enum sim_outcome outcome)
-{
-	static const char *const keys[SIM_OUTCOME_MAX] = {"acked", "refused", "unknown"};
-
-	return keys[outcome];
-}
-
 static int add_number_or_null(struct buf *out, const char *key, int64_t number, bool known)
 {
 	return known ? buf_addf(out, ",\"%s\":%lld", key, (long long)number)
@@ -83,13 +76,14 @@ int sim_ledger_line(struct buf *out, const struct sim_order *order, size_t step,
 }
 
 int sim_ledger_order_line(struct buf *out, const struct sim_order *order,
-	const struct sim_expected *expected, unsigned lost)
+			  const struct sim_expected *expected, unsigned lost)
 {
 	int status;
 	int sub_status;
 	int err = buf_addf(out,
-		"{\"line\":\"order\",\"order\":\"%s\",\"order_no\":\"%s\",\"events\":%d,\"lost\":%u",
-		order->iss_order_no, order->order_no, expected->events, lost);
+			   "{\"line\":\"order\",\"order\":\"%s\",\"order_no\":\"%s\",\"events\":%d,"
+			   "\"lost\":%u",
+			   order->iss_order_no, order->order_no, expected->events, lost);
 
 	sim_node_status(expected->node, &status, &sub_status);
 	if (!err)
@@ -101,10 +95,11 @@ int sim_ledger_order_line(struct buf *out, const struct sim_order *order,
 
 int sim_ledger_open(const char *path, struct sim_ledger *ret)
 {
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-	if (path && fd < 0)
+	if (fd < 0)
 		return -ERR_SYSTEM;
+	ret->path = path;
 	ret->fd = fd;
 	buf_init(&ret->line, LINE_BYTES_MAX);
 	return 0;
@@ -112,9 +107,7 @@ int sim_ledger_open(const char *path, struct sim_ledger *ret)
 
 void sim_ledger_close(struct sim_ledger *ledger)
 {
-	if (ledger->fd >= 0)
-		close(ledger->fd);
-	ledger->fd = -1;
+	close(ledger->fd);
 	buf_release(&ledger->line);
 }
 
@@ -122,7 +115,7 @@ int sim_ledger_write(struct sim_ledger *ledger)
 {
 	struct slice rest = buf_slice(&ledger->line);
 
-	while (ledger->fd >= 0 && rest.len) {
+	while (rest.len) {
 		ssize_t n = write(ledger->fd, rest.at, rest.len);
 		if (n < 0 && errno == EINTR)
 			continue;

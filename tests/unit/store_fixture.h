@@ -8,14 +8,15 @@
 
 #include <cmocka.h>
 #include <ftw.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../../src/store/sqlite_private.h"
 #include "orderhook/err.h"
-#include "orderhook/store.h"
 
 #define ENVIRONMENT "test"
 #define BASE_MS INT64_C(1748595319000) /* 2025-05-30T08:55:19Z */
@@ -33,13 +34,19 @@ struct fixture {
 	size_t n_items;
 };
 
+/* In memory where there is such a place: nothing here is about the disk, and it has many syncs. */
 static inline int setup_dir(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 
-	snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/test-store-XXXXXX");
-	if (!fixture || !mkdtemp(fixture->dir))
+	if (!fixture)
 		return -1;
+	snprintf(fixture->dir, sizeof(fixture->dir), "%s/test-store-XXXXXX", parent);
+	if (!mkdtemp(fixture->dir)) {
+		free(fixture);
+		return -1;
+	}
 	snprintf(fixture->path, sizeof(fixture->path), "%s/orderhook.db", fixture->dir);
 	*state = fixture;
 	return 0;
@@ -192,7 +199,10 @@ static inline const char *sql(const struct fixture *fixture, const char *query)
 		for (int i = 0; i < sqlite3_column_count(statement); i++) {
 			const char *value = (const char *)sqlite3_column_text(statement, i);
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
-						i ? "|" : len ? "\n" : "", value ? value : "NULL");
+						i     ? "|"
+						: len ? "\n"
+						      : "",
+						value ? value : "NULL");
 			assert_true(len < sizeof(text));
 		}
 	}
@@ -201,6 +211,12 @@ static inline const char *sql(const struct fixture *fixture, const char *query)
 	sqlite3_finalize(statement);
 	sqlite3_close(db);
 	return text;
+}
+
+/* The store's own connection: to limit it, or to ask what it does. */
+static inline sqlite3 *store_test_connection(struct store *store)
+{
+	return ((struct sqlite_store *)store)->connection.db;
 }
 
 /* Changes the file behind the store's back. */

@@ -39,6 +39,7 @@ static const struct {
 } refused[] = {
 	/* lines */
 	{"nonsense\n" GOOD, 1, "neither [section] nor key = value"},
+	{SERVER(TEN(TEN("key")) " = 2"), 2, "neither [section] nor key = value"},
 	{"[server]\nthreads: 2\n" GOOD, 2, "neither [section] nor key = value"},
 	{"[server]\n= 2\n" GOOD, 2, "[server] has no key of this name"},
 	{"threads = 2\n" GOOD, 1, "before the first [section]"},
@@ -70,7 +71,7 @@ static const struct {
 	{"[endpoint \xe9\x97\xaa]\n" GOOD, 1, "as in [endpoint shansong]"},
 	{"[endpoint " TEN("abcdef") "abcde]\n" GOOD, 1, "as in [endpoint shansong]"},
 	{SERVER("treads = 2"), 2, "[server] has no key treads; did you mean threads?"},
-	{SERVER("lisetn = 2"), 2, "did you mean listen?"},
+	{SERVER("lsitne = 2"), 2, "did you mean listen?"},
 	{SERVER("batch_limit = 2"), 2, "it belongs in [store]"},
 	{SERVER("secrets = 2"), 2, "it belongs in [endpoint NAME]"},
 	{SERVER("completely = 2"), 2, "[server] has no key completely"},
@@ -119,6 +120,7 @@ static const struct {
 	{SERVER("listen = unix:/run/orderhook/admin.sock"), 2, "an address of its own"},
 	{SERVER("admin_listen = unix:/a\nlisten = unix:/a"), 3, "an address of its own"},
 	{STORE("environment = two words"), 2, "1 to 64 of"},
+	{STORE("path = /" TEN(TEN(TEN("long")))), 2, "longer than 4000"},
 	{STORE("path = /var/lib/"), 2, "names a directory"},
 	{A_PATH("cb"), 3, "does not begin with /"},
 	{A_PATH("/"), 3, "ends in /"},
@@ -172,7 +174,7 @@ static int parse(struct slice text, struct config **ret, struct buf *problem)
 	return config_parse("t.conf", text, ret, problem);
 }
 
-static void every_mistake_is_told_with_its_line(void **state)
+static void test_every_mistake_is_told_with_its_line(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -191,7 +193,7 @@ static void every_mistake_is_told_with_its_line(void **state)
 	assert_true(sizeof(refused) / sizeof(refused[0]) >= 60);
 }
 
-static void nul_is_refused(void **state)
+static void test_nul_is_refused(void **state)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
@@ -204,7 +206,7 @@ static void nul_is_refused(void **state)
 		"t.conf:9: the line has the control character 0x00; allowed is text in UTF-8");
 }
 
-static void literal_secret_is_refused_and_never_repeated(void **state)
+static void test_literal_secret_is_refused_and_never_repeated(void **state)
 {
 	static const char *const texts[] = {
 		A_TOKEN("hunter2hunter2hunter2"),
@@ -227,7 +229,7 @@ static void literal_secret_is_refused_and_never_repeated(void **state)
 	}
 }
 
-static void file_that_cannot_be_read_is_told(void **state)
+static void test_file_that_cannot_be_read_is_told(void **state)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
@@ -242,9 +244,9 @@ static void file_that_cannot_be_read_is_told(void **state)
 	assert_null(config);
 }
 
-static void file_is_read_from_disk(void **state)
+static void test_file_is_read_from_disk(void **state)
 {
-	char path[] = "/tmp/orderhook-config-XXXXXX";
+	char path[] = P_tmpdir "/orderhook-config-XXXXXX";
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	struct config *config = NULL;
 	int fd = mkstemp(path);
@@ -268,7 +270,7 @@ static void file_is_read_from_disk(void **state)
 	close(fd);
 }
 
-static void no_prefix_of_a_file_is_read_wrongly(void **state)
+static void test_no_prefix_of_a_file_is_read_wrongly(void **state)
 {
 	static const char text[] = "# c\n[store]\npath = /x\n" SERVER(
 		"listen = [::1]:1\ntrusted_proxies =\n  ::1\n  unix");
@@ -290,12 +292,12 @@ static void no_prefix_of_a_file_is_read_wrongly(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_mistake_is_told_with_its_line),
-		cmocka_unit_test(nul_is_refused),
-		cmocka_unit_test(literal_secret_is_refused_and_never_repeated),
-		cmocka_unit_test(file_that_cannot_be_read_is_told),
-		cmocka_unit_test(file_is_read_from_disk),
-		cmocka_unit_test(no_prefix_of_a_file_is_read_wrongly),
+		cmocka_unit_test(test_every_mistake_is_told_with_its_line),
+		cmocka_unit_test(test_nul_is_refused),
+		cmocka_unit_test(test_literal_secret_is_refused_and_never_repeated),
+		cmocka_unit_test(test_file_that_cannot_be_read_is_told),
+		cmocka_unit_test(test_file_is_read_from_disk),
+		cmocka_unit_test(test_no_prefix_of_a_file_is_read_wrongly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

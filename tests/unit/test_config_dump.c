@@ -64,7 +64,7 @@ static void assert_round_trip(const char *text)
 	config_free(config);
 }
 
-static void what_is_dumped_can_be_read_again(void **state)
+static void test_what_is_dumped_can_be_read_again(void **state)
 {
 	BUF_AUTO struct buf many = BUF_INIT(DUMP_BYTES);
 
@@ -82,9 +82,12 @@ static void what_is_dumped_can_be_read_again(void **state)
 	for (int i = 0; i < CONFIG_LIST_MAX; i++)
 		buf_addf(&many, " %064d\n", i);
 	assert_round_trip(many.data);
+	buf_reset(&many);
+	buf_addf(&many, "[store]\npath=/%03999d\n" ENDPOINT, 0);
+	assert_round_trip(many.data);
 }
 
-static void every_key_is_dumped_with_its_value(void **state)
+static void test_every_key_is_dumped_with_its_value(void **state)
 {
 	static const char *const names[] = {
 #define CONFIG_KEY(section, key, type, standard, min, max, unit, change, member, text) key,
@@ -106,7 +109,7 @@ static void every_key_is_dumped_with_its_value(void **state)
 	config_free(config);
 }
 
-static void dump_shows_units_and_defaults_and_no_reference(void **state)
+static void test_dump_shows_units_and_defaults_and_no_reference(void **state)
 {
 	BUF_AUTO struct buf text = BUF_INIT(DUMP_BYTES);
 	struct config *config = parse("[server]\nqueue_limit = 7\nmax_body = 65536\n" ENDPOINT);
@@ -128,7 +131,7 @@ static void dump_shows_units_and_defaults_and_no_reference(void **state)
 	config_free(config);
 }
 
-static void token_that_is_not_there_is_dumped_as_a_comment(void **state)
+static void test_token_that_is_not_there_is_dumped_as_a_comment(void **state)
 {
 	BUF_AUTO struct buf text = BUF_INIT(DUMP_BYTES);
 	struct config *config =
@@ -142,7 +145,7 @@ static void token_that_is_not_there_is_dumped_as_a_comment(void **state)
 	config_free(config);
 }
 
-static void dump_that_does_not_fit_is_an_error(void **state)
+static void test_dump_that_does_not_fit_is_an_error(void **state)
 {
 	struct config *config = parse(ENDPOINT);
 
@@ -166,7 +169,7 @@ static void assert_restart(const char *before, const char *after, const char *ex
 	config_free(next);
 }
 
-static void restart_is_asked_for_by_name_and_only_where_needed(void **state)
+static void test_restart_is_asked_for_by_name_and_only_where_needed(void **state)
 {
 	(void)state;
 	assert_restart(ENDPOINT, ENDPOINT, "");
@@ -215,7 +218,7 @@ static void uncomment(const char *file, struct buf *out)
 	fclose(stream);
 }
 
-static void packaged_example_says_what_the_defaults_are(void **state)
+static void test_packaged_example_says_what_the_defaults_are(void **state)
 {
 	BUF_AUTO struct buf text = BUF_INIT(DUMP_BYTES);
 	BUF_AUTO struct buf commented = BUF_INIT(DUMP_BYTES);
@@ -233,7 +236,7 @@ static void packaged_example_says_what_the_defaults_are(void **state)
 	assert_string_equal(commented.data, uncommented.data);
 }
 
-static void configuration_of_make_run_takes_the_captured_callbacks(void **state)
+static void test_configuration_of_make_run_takes_the_captured_callbacks(void **state)
 {
 	struct config *config = load("etc/orderhook.dev.conf");
 
@@ -249,14 +252,14 @@ static void configuration_of_make_run_takes_the_captured_callbacks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_dumped_can_be_read_again),
-		cmocka_unit_test(every_key_is_dumped_with_its_value),
-		cmocka_unit_test(dump_shows_units_and_defaults_and_no_reference),
-		cmocka_unit_test(token_that_is_not_there_is_dumped_as_a_comment),
-		cmocka_unit_test(dump_that_does_not_fit_is_an_error),
-		cmocka_unit_test(restart_is_asked_for_by_name_and_only_where_needed),
-		cmocka_unit_test(packaged_example_says_what_the_defaults_are),
-		cmocka_unit_test(configuration_of_make_run_takes_the_captured_callbacks),
+		cmocka_unit_test(test_what_is_dumped_can_be_read_again),
+		cmocka_unit_test(test_every_key_is_dumped_with_its_value),
+		cmocka_unit_test(test_dump_shows_units_and_defaults_and_no_reference),
+		cmocka_unit_test(test_token_that_is_not_there_is_dumped_as_a_comment),
+		cmocka_unit_test(test_dump_that_does_not_fit_is_an_error),
+		cmocka_unit_test(test_restart_is_asked_for_by_name_and_only_where_needed),
+		cmocka_unit_test(test_packaged_example_says_what_the_defaults_are),
+		cmocka_unit_test(test_configuration_of_make_run_takes_the_captured_callbacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

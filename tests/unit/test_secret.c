@@ -30,7 +30,8 @@ static int setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	assert_non_null(fixture);
-	snprintf(fixture->directory, sizeof(fixture->directory), "/tmp/orderhook-secret-XXXXXX");
+	snprintf(fixture->directory, sizeof(fixture->directory),
+		 P_tmpdir "/orderhook-secret-XXXXXX");
 	assert_non_null(mkdtemp(fixture->directory));
 	snprintf(fixture->path, sizeof(fixture->path), "%s/value", fixture->directory);
 	snprintf(fixture->reference, sizeof(fixture->reference), "file:%s", fixture->path);
@@ -94,7 +95,7 @@ static void assert_loads(struct fixture *fixture, const char *reference, enum se
 	assert_null(fixture->secret.bytes);
 }
 
-static void file_is_read_and_one_newline_dropped(void **state)
+static void test_file_is_read_and_one_newline_dropped(void **state)
 {
 	struct fixture *fixture = *state;
 
@@ -104,7 +105,7 @@ static void file_is_read_and_one_newline_dropped(void **state)
 	assert_loads(fixture, fixture->reference, SECRET_KEY, SLICE(VALUE));
 }
 
-static void second_newline_and_control_characters_are_refused(void **state)
+static void test_second_newline_and_control_characters_are_refused(void **state)
 {
 	static const struct slice values[] = {SLICE(VALUE "\n\n"), SLICE(VALUE "\r\n"),
 					      SLICE(VALUE "\0x"), SLICE(VALUE "\x7f")};
@@ -117,7 +118,7 @@ static void second_newline_and_control_characters_are_refused(void **state)
 	}
 }
 
-static void token_has_the_alphabet_of_a_url(void **state)
+static void test_token_has_the_alphabet_of_a_url(void **state)
 {
 	struct fixture *fixture = *state;
 
@@ -136,7 +137,7 @@ static void token_has_the_alphabet_of_a_url(void **state)
 	}
 }
 
-static void lengths_are_bounded(void **state)
+static void test_lengths_are_bounded(void **state)
 {
 	struct fixture *fixture = *state;
 	char bytes[4200];
@@ -165,7 +166,7 @@ static void lengths_are_bounded(void **state)
 	}
 }
 
-static void file_that_group_or_others_can_open_is_refused(void **state)
+static void test_file_that_group_or_others_can_open_is_refused(void **state)
 {
 	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0610, 0601, 0644, 0666};
 	struct fixture *fixture = *state;
@@ -178,7 +179,7 @@ static void file_that_group_or_others_can_open_is_refused(void **state)
 	}
 }
 
-static void link_is_followed_and_the_file_behind_it_is_checked(void **state)
+static void test_link_is_followed_and_the_file_behind_it_is_checked(void **state)
 {
 	struct fixture *fixture = *state;
 	char target[96];
@@ -193,7 +194,7 @@ static void link_is_followed_and_the_file_behind_it_is_checked(void **state)
 	unlink(target);
 }
 
-static void what_is_no_regular_file_is_refused_without_waiting(void **state)
+static void test_what_is_no_regular_file_is_refused_without_waiting(void **state)
 {
 	struct fixture *fixture = *state;
 
@@ -206,7 +207,7 @@ static void what_is_no_regular_file_is_refused_without_waiting(void **state)
 		       "not a regular file");
 }
 
-static void missing_file_is_told(void **state)
+static void test_missing_file_is_told(void **state)
 {
 	struct fixture *fixture = *state;
 
@@ -214,7 +215,7 @@ static void missing_file_is_told(void **state)
 	assert_refused(fixture, "file:/proc/self/mem/x", SECRET_KEY, -ERR_SECRET_MISSING, "ls -l");
 }
 
-static void credential_is_a_file_in_the_units_directory(void **state)
+static void test_credential_is_a_file_in_the_units_directory(void **state)
 {
 	struct fixture *fixture = *state;
 
@@ -226,7 +227,7 @@ static void credential_is_a_file_in_the_units_directory(void **state)
 		       "add LoadCredential=other:FILE to the unit");
 }
 
-static void credential_outside_the_unit_is_told_with_what_to_do(void **state)
+static void test_credential_outside_the_unit_is_told_with_what_to_do(void **state)
 {
 	assert_refused(*state, "credential:value", SECRET_KEY, -ERR_SECRET_MISSING,
 		       "exists only inside the unit");
@@ -234,7 +235,7 @@ static void credential_outside_the_unit_is_told_with_what_to_do(void **state)
 	assert_refused(*state, "credential:value", SECRET_KEY, -ERR_SECRET_MISSING, "file:PATH");
 }
 
-static void what_is_no_reference_is_refused_and_not_repeated(void **state)
+static void test_what_is_no_reference_is_refused_and_not_repeated(void **state)
 {
 	static const char *const references[] = {"",
 						 "file:",
@@ -254,7 +255,7 @@ static void what_is_no_reference_is_refused_and_not_repeated(void **state)
 			       "allowed: credential:NAME or file:PATH");
 }
 
-static void path_beyond_its_bound_is_told(void **state)
+static void test_path_beyond_its_bound_is_told(void **state)
 {
 	struct fixture *fixture = *state;
 	char reference[4200] = "file:";
@@ -266,7 +267,7 @@ static void path_beyond_its_bound_is_told(void **state)
 	assert_refused(fixture, reference, SECRET_KEY, -ERR_SECRET_MISSING, "longer than 4095");
 }
 
-static void relative_path_begins_at_the_working_directory(void **state)
+static void test_relative_path_begins_at_the_working_directory(void **state)
 {
 	struct fixture *fixture = *state;
 	int here = open(".", O_RDONLY | O_DIRECTORY);
@@ -279,35 +280,44 @@ static void relative_path_begins_at_the_working_directory(void **state)
 	assert_int_equal(err, 0);
 }
 
-static void release_is_fine_with_nothing(void **state)
+static void test_release_is_fine_with_nothing(void **state)
 {
 	struct secret empty = {NULL, 0};
 
 	(void)state;
 	secret_release(NULL);
 	secret_release(&empty);
-	secret_release(&empty);
+	assert_null(empty.bytes);
 }
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(file_is_read_and_one_newline_dropped),
-		CASE(second_newline_and_control_characters_are_refused),
-		CASE(token_has_the_alphabet_of_a_url),
-		CASE(lengths_are_bounded),
-		CASE(file_that_group_or_others_can_open_is_refused),
-		CASE(link_is_followed_and_the_file_behind_it_is_checked),
-		CASE(what_is_no_regular_file_is_refused_without_waiting),
-		CASE(missing_file_is_told),
-		CASE(credential_is_a_file_in_the_units_directory),
-		CASE(credential_outside_the_unit_is_told_with_what_to_do),
-		CASE(what_is_no_reference_is_refused_and_not_repeated),
-		CASE(path_beyond_its_bound_is_told),
-		CASE(relative_path_begins_at_the_working_directory),
-		CASE(release_is_fine_with_nothing),
+		cmocka_unit_test_setup_teardown(test_file_is_read_and_one_newline_dropped, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			test_second_newline_and_control_characters_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_token_has_the_alphabet_of_a_url, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_lengths_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_file_that_group_or_others_can_open_is_refused,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_link_is_followed_and_the_file_behind_it_is_checked, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_no_regular_file_is_refused_without_waiting, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_missing_file_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_credential_is_a_file_in_the_units_directory,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_credential_outside_the_unit_is_told_with_what_to_do, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_no_reference_is_refused_and_not_repeated, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_path_beyond_its_bound_is_told, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_relative_path_begins_at_the_working_directory,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_release_is_fine_with_nothing, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
