@@ -321,8 +321,12 @@ static enum sim_command on_tick(void *context, const struct sim_summary *so_far)
 	tell_first(watch, so_far);
 	if (signal_number && watch->signal)
 		return SIM_STOP_NOW;
-	if (signal_number)
+	if (signal_number) {
 		watch->signal = signal_number;
+		progress_clear(&watch->progress);
+		tool_note(watch->tool,
+			  "stopping; what was sent is waited for, once more to give it up");
+	}
 	show_progress(watch, so_far);
 	return watch->signal ? SIM_STOP : SIM_GO_ON;
 }

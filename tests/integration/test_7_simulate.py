@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, DEADLINE_S, SECRET, TOKEN, sign_flat, tool, wait_until
+from conftest import BUILD, DEADLINE_S, ROOT, SECRET, TOKEN, sign_flat, tool, wait_until
 
 PATH = "/callback/shansong"
 OK = {"status": 200, "msg": "", "data": None}
@@ -291,6 +291,14 @@ secrets = file:{files}/secret
     assert tool("simulate", "--to", "endpoint:other", conf=str(conf)).returncode == 3
 
 
+def test_a_proxy_of_the_environment_is_not_used(receive, files):
+    receiver = receive(judge)
+    proxies = {name: "http://127.0.0.1:1" for name in ("http_proxy", "all_proxy", "ALL_PROXY")}
+    done = simulate(files, receiver.url, "--orders", "1", "--faults", "none",
+                    env={**proxies, "no_proxy": "", "NO_PROXY": ""})
+    assert done.returncode == 0, done.stderr
+
+
 # ---------------------------------------------------------------- the platform's behaviour
 
 
@@ -489,14 +497,14 @@ def test_a_signal_ends_it_with_the_summary(receive, files, number):
 
 
 def test_a_second_signal_does_not_wait_for_answers(files):
-    with socket.socket() as silent:
+    with socket.socket() as silent, open(files / "err", "w+") as err:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
         process = start(files, f"http://127.0.0.1:{silent.getsockname()[1]}{PATH}",
-                        "--timeout", "10m", "--orders", "3", "--format", "json")
+                        "--timeout", "10m", "--orders", "3", "--format", "json", stderr=err)
         wait_until(lambda: os.path.exists(files / "ledger") and ledger(files, "sent"))
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)  # the second one is to be a second one
+        wait_until(lambda: "once more" in open(files / "err").read())
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=DEADLINE_S)
@@ -559,6 +567,15 @@ def test_usage_is_checked_before_anything_is_sent(arguments, code, words):
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert "topsecret" not in done.stderr
+
+
+def test_the_page_names_every_fault_with_its_share():
+    page = open(os.path.join(ROOT, "docs/simulator.md")).read()
+    table = open(os.path.join(ROOT, "include/orderhook/tbl/sim_fault.def")).read()
+    rows = re.findall(r'^SIM_FAULT\(\w+, "([a-z-]+)", (\d+), "([^"]+)"', table, re.M)
+    assert rows
+    for key, share, of in rows:
+        assert f"| `{key}` | {int(share) // 100} % of {of} |" in page
 
 
 # ---------------------------------------------------------------- against the daemon
