@@ -553,6 +553,7 @@ def test_the_table_names_what_a_person_asks_for(receive, files):
     (["--to", "http://127.0.0.1:1/x", "--orders", "0"], 2, "--orders"),
     (["--to", "http://127.0.0.1:1/x", "--concurrency", "0"], 2, "--concurrency"),
     (["--to", "http://127.0.0.1:1/x", "--rate", "0"], 2, "--rate"),
+    (["--to", "http://127.0.0.1:1/x", "--retry-interval", "100000000d"], 2, "--retry-interval"),
     (["--to", "http://127.0.0.1:1/x", "--faults", "dupe=1%"], 2, "duplicate"),
     (["--to", "http://127.0.0.1:1/x", "--faults", "bad-signature=1%"], 2, "signed"),
     (["--to", "http://127.0.0.1:1/x", "--form", "flat"], 2, "--secret-file"),
