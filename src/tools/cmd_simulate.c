@@ -20,6 +20,7 @@
 #define ORDERS_MAX 100000000
 #define RATE_MILLI_MAX (1000000 * UINT64_C(1000))
 #define TIMEOUT_MS_MAX (10 * 60 * 1000)
+#define RETRY_INTERVAL_MS_MAX (24 * 60 * 60 * 1000)
 #define EXIT_SIGNAL 128 /* as a shell says it */
 /* As the captured callbacks have them. */
 #define DEFAULT_CLIENT_ID "clientId"
@@ -185,6 +186,8 @@ static int check_bounds(struct tool *tool, const struct given *given)
 				  HTTP_CLIENT_CONNECTIONS_MAX);
 	if (given->timeout_ms < 1 || given->timeout_ms > TIMEOUT_MS_MAX)
 		return tool_usage(tool, "--timeout: 1ms to 10m are allowed");
+	if (given->retry_interval_ms > RETRY_INTERVAL_MS_MAX)
+		return tool_usage(tool, "--retry-interval: 0 to 1d are allowed");
 	if (given->format == PRINT_CSV)
 		return tool_usage(tool, "--format: a summary is a table or json");
 	return 0;

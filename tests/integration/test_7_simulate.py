@@ -474,19 +474,33 @@ def test_a_ledger_that_cannot_be_written_stops_the_run(receive, files):
 # ---------------------------------------------------------------- the user's side
 
 
-def start(files, url, *arguments, **popen):
-    return subprocess.Popen(
-        [os.path.join(BUILD, "orderhook"), "simulate", "--to", url, "--secret-file",
-         str(files / "secret"), "--ledger", str(files / "ledger"), *arguments],
-        stdin=subprocess.DEVNULL, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-                                     "text": True, **popen})
+@pytest.fixture
+def start():
+    """Starts `orderhook` beside the test; what still runs at the end is ended."""
+    started = []
+
+    def run(*arguments, **popen):
+        started.append(subprocess.Popen(
+            [os.path.join(BUILD, "orderhook"), *arguments], stdin=subprocess.DEVNULL,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen}))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def keys_and_ledger(files):
+    return "--secret-file", str(files / "secret"), "--ledger", str(files / "ledger")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_the_summary(receive, files, number):
+def test_a_signal_ends_it_with_the_summary(receive, start, files, number):
     receiver = receive(judge)
-    process = start(files, receiver.url, "--orders", "100000", "--rate", "50", "--format", "json",
-                    "--faults", "none")
+    process = start("simulate", "--to", receiver.url, *keys_and_ledger(files), "--orders", "100000",
+                    "--rate", "50", "--format", "json", "--faults", "none")
     wait_until(lambda: len(receiver.requests) > 5)
     process.send_signal(number)
     out, err = process.communicate(timeout=DEADLINE_S)
@@ -496,12 +510,13 @@ def test_a_signal_ends_it_with_the_summary(receive, files, number):
     assert report["finished"] <= report["orders"] < 100000
 
 
-def test_a_second_signal_does_not_wait_for_answers(files):
+def test_a_second_signal_does_not_wait_for_answers(start, files):
     with socket.socket() as silent, open(files / "err", "w+") as err:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
-        process = start(files, f"http://127.0.0.1:{silent.getsockname()[1]}{PATH}",
-                        "--timeout", "10m", "--orders", "3", "--format", "json", stderr=err)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}{PATH}"
+        process = start("simulate", "--to", url, *keys_and_ledger(files), "--timeout", "10m",
+                        "--orders", "3", "--format", "json", stderr=err)
         wait_until(lambda: os.path.exists(files / "ledger") and ledger(files, "sent"))
         process.send_signal(signal.SIGINT)
         wait_until(lambda: "once more" in open(files / "err").read())
@@ -513,11 +528,12 @@ def test_a_second_signal_does_not_wait_for_answers(files):
     assert len(ledger(files, "outcome")) == len(ledger(files, "sent"))
 
 
-def test_progress_is_for_terminals_only(receive, files):
+def test_progress_is_for_terminals_only(receive, start, files):
     receiver = receive(judge)
     master, slave = pty.openpty()
-    process = start(files, receiver.url, "--orders", "4", "--rate", "60", "--faults", "none",
-                    stderr=slave, env={**os.environ, "TERM": "xterm"})
+    process = start("simulate", "--to", receiver.url, *keys_and_ledger(files), "--orders", "4",
+                    "--rate", "60", "--faults", "none", stderr=slave,
+                    env={**os.environ, "TERM": "xterm"})
     os.close(slave)
     text = b""
     while True:
@@ -553,6 +569,7 @@ def test_the_table_names_what_a_person_asks_for(receive, files):
     (["--to", "http://127.0.0.1:1/x", "--orders", "0"], 2, "--orders"),
     (["--to", "http://127.0.0.1:1/x", "--concurrency", "0"], 2, "--concurrency"),
     (["--to", "http://127.0.0.1:1/x", "--rate", "0"], 2, "--rate"),
+    (["--to", "http://127.0.0.1:1/x", "--retry-interval", "100000000d"], 2, "--retry-interval"),
     (["--to", "http://127.0.0.1:1/x", "--faults", "dupe=1%"], 2, "duplicate"),
     (["--to", "http://127.0.0.1:1/x", "--faults", "bad-signature=1%"], 2, "signed"),
     (["--to", "http://127.0.0.1:1/x", "--form", "flat"], 2, "--secret-file"),
@@ -657,15 +674,13 @@ def test_the_configured_endpoint_is_reached_by_name(make_daemon, files):
     assert_consistent(daemon, files)
 
 
-def test_nothing_acknowledged_is_lost_when_the_daemon_is_killed(make_daemon, files):
+def test_nothing_acknowledged_is_lost_when_the_daemon_is_killed(make_daemon, start, files):
     path = str(files / "listen.sock")
     daemon = make_daemon(server={"listen": f"unix:{path}"}).init().start()
-    process = subprocess.Popen(
-        [os.path.join(BUILD, "orderhook"), "-c", daemon.conf, "simulate", "--to",
-         "endpoint:shansong", "--orders", "400", "--rate", "1500", "--concurrency", "16",
-         "--retry-interval", "700ms", "--seed", "23", "--faults", "default,slow=0%",
-         "--ledger", str(files / "ledger"), "--format", "json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(
+        "-c", daemon.conf, "simulate", "--to", "endpoint:shansong", "--orders", "400",
+        "--rate", "1500", "--concurrency", "16", "--retry-interval", "700ms", "--seed", "23",
+        "--faults", "default,slow=0%", "--ledger", str(files / "ledger"), "--format", "json")
     for acked in 100, 500:
         wait_until(lambda: os.path.exists(files / "ledger")
                    and open(files / "ledger").read().count('"acked"') > acked)
