@@ -105,6 +105,10 @@ tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
 check: deps tests-build
 	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
 
+# What needs more than ten minutes, too.
+check-long: export ORDERHOOK_LONG := 1
+check-long: check
+
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 
 $(BUILD)/bench/%: tests/bench/%.c tests/bench/callbacks.c $(BUILD)/liborderhook.a
@@ -153,7 +157,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build check bench lint demo run install uninstall clean
+.PHONY: all deps tests-build check check-long bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

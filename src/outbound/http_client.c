@@ -9,9 +9,7 @@
  * epoll_wait() counts milliseconds; who measures latencies needs better. So the epoll descriptor
  * itself is waited for with ppoll(), and then emptied without waiting.
  */
-#include <curl/curl.h>
-
-#include "http_target_private.h"
+#include "http_client_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,41 +23,7 @@
 #include "orderhook/clock.h"
 #include "orderhook/err.h"
 
-#define BODY_BYTES_MAX (1024 * 1024)
 #define EVENTS_PER_ROUND 128
-#define NEVER INT64_MAX
-
-struct slot {
-	struct http_client *client;
-	CURL *easy;
-	struct curl_slist *headers;
-	const char *content_type; /* that headers were made for */
-	struct slot *next_free;
-	bool busy;
-	void *tag;
-	struct buf body;
-	struct buf answer;
-	size_t n_read;       /* bytes of a slow body that curl has taken */
-	int64_t pause_us;    /* 0: the body is not slow, or has had its pause */
-	int64_t continue_us; /* when a paused body goes on; NEVER while it is not paused */
-	int64_t sent_us;
-	char problem[CURL_ERROR_SIZE];
-};
-
-struct http_client {
-	CURLM *multi;
-	int epoll_fd;
-	struct slot *slots;
-	size_t n_slots;
-	struct slot *free_slots;
-	size_t n_free;
-	size_t n_paused;
-	int64_t curl_deadline_us; /* when curl wants to be called without an event */
-	struct http_target target;
-	bool allow_external;
-	http_done_fn done;
-	void *context;
-};
 
 static int64_t now_us(void)
 {
@@ -95,62 +59,11 @@ static int on_timer(CURLM *multi, long timeout_ms, void *context)
 	struct http_client *client = context;
 
 	(void)multi;
-	client->curl_deadline_us = timeout_ms < 0 ? NEVER : now_us() + timeout_ms * 1000LL;
+	client->curl_deadline_us = timeout_ms < 0 ? HTTP_NEVER : now_us() + timeout_ms * 1000LL;
 	return 0;
 }
 
-static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	const struct http_client *client = context;
-
-	(void)purpose;
-	if (!address_may_be_called(&address->addr, client->allow_external,
-				   client->target.literal)) {
-		errno = EACCES;
-		return CURL_SOCKET_BAD;
-	}
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-static size_t on_answer(char *bytes, size_t size, size_t n, void *context)
-{
-	struct slot *slot = context;
-
-	return buf_add(&slot->answer, bytes, size * n) ? 0 : size * n;
-}
-
-/* The slow body: its first half, a pause, the rest. */
-static size_t on_body(char *out, size_t size, size_t n, void *context)
-{
-	struct slot *slot = context;
-	size_t half = slot->body.len / 2;
-	size_t len;
-
-	if (slot->n_read >= half && slot->pause_us) {
-		slot->continue_us = now_us() + slot->pause_us;
-		slot->pause_us = 0;
-		slot->client->n_paused++;
-		return CURL_READFUNC_PAUSE;
-	}
-	len = (slot->pause_us ? half : slot->body.len) - slot->n_read;
-	if (len > size * n)
-		len = size * n;
-	memcpy(out, slot->body.data + slot->n_read, len);
-	slot->n_read += len;
-	return len;
-}
-
-static int on_rewind(void *context, curl_off_t offset, int origin)
-{
-	struct slot *slot = context;
-
-	if (origin != SEEK_SET || offset < 0 || (size_t)offset > slot->body.len)
-		return CURL_SEEKFUNC_FAIL;
-	slot->n_read = (size_t)offset;
-	return CURL_SEEKFUNC_OK;
-}
-
-static void slot_finish(struct slot *slot, CURLcode code)
+static void finish_slot(struct http_slot *slot, CURLcode code)
 {
 	struct http_client *client = slot->client;
 	struct http_answer answer = {.sent_us = slot->sent_us, .ended_us = now_us(), .problem = ""};
@@ -165,8 +78,8 @@ static void slot_finish(struct slot *slot, CURLcode code)
 	} else {
 		answer.problem = slot->problem[0] ? slot->problem : curl_easy_strerror(code);
 	}
-	if (slot->continue_us != NEVER) {
-		slot->continue_us = NEVER;
+	if (slot->continue_us != HTTP_NEVER) {
+		slot->continue_us = HTTP_NEVER;
 		client->n_paused--;
 	}
 	curl_multi_remove_handle(client->multi, slot->easy);
@@ -179,55 +92,17 @@ static void slot_finish(struct slot *slot, CURLcode code)
 
 /* ------------------------------------------------------------------ life --------------- */
 
-static bool slot_set_options(struct slot *slot, int64_t timeout_ms)
-{
-	struct http_client *client = slot->client;
-	CURL *easy = slot->easy;
-	CURLcode bad = CURLE_OK;
-
-#define SET(option, value) (bad = bad ? bad : curl_easy_setopt(easy, CURLOPT_##option, (value)))
-	SET(URL, client->target.url);
-	SET(UNIX_SOCKET_PATH, client->target.unix_socket);
-	SET(PATH_AS_IS, 1L);
-	SET(PROTOCOLS_STR, "http,https");
-	SET(FOLLOWLOCATION, 0L);
-	SET(PROXY, ""); /* not the environment's either */
-	SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	SET(POST, 1L);
-	SET(NOSIGNAL, 1L);
-	SET(TIMEOUT_MS, (long)timeout_ms);
-	SET(CONNECTTIMEOUT_MS, (long)timeout_ms);
-	SET(DNS_CACHE_TIMEOUT, -1L);
-	SET(USERAGENT, "orderhook/" ORDERHOOK_VERSION);
-	SET(ERRORBUFFER, slot->problem);
-	SET(PRIVATE, (void *)slot);
-	SET(OPENSOCKETFUNCTION, on_open);
-	SET(OPENSOCKETDATA, (void *)client);
-	SET(WRITEFUNCTION, on_answer);
-	SET(WRITEDATA, (void *)slot);
-	SET(READFUNCTION, on_body);
-	SET(READDATA, (void *)slot);
-	SET(SEEKFUNCTION, on_rewind);
-	SET(SEEKDATA, (void *)slot);
-#undef SET
-	return bad == CURLE_OK;
-}
-
 static int slots_new(struct http_client *client, size_t n, int64_t timeout_ms)
 {
 	client->slots = calloc(n, sizeof(*client->slots));
 	if (!client->slots)
 		return -ERR_NOMEM;
 	for (; client->n_slots < n; client->n_slots++) {
-		struct slot *slot = &client->slots[client->n_slots];
-		slot->client = client;
-		slot->continue_us = NEVER;
-		slot->easy = curl_easy_init();
-		buf_init(&slot->body, BODY_BYTES_MAX);
-		buf_init(&slot->answer, HTTP_CLIENT_ANSWER_BYTES_MAX);
-		if (!slot->easy || !slot_set_options(slot, timeout_ms)) {
-			curl_easy_cleanup(slot->easy);
-			return -ERR_NOMEM;
+		struct http_slot *slot = &client->slots[client->n_slots];
+		int err = http_slot_init(slot, client, timeout_ms);
+		if (err) {
+			http_slot_release(slot);
+			return err;
 		}
 		slot->next_free = client->free_slots;
 		client->free_slots = slot;
@@ -274,7 +149,7 @@ int http_client_new(const struct http_client_options *options, struct http_clien
 		return -ERR_NOMEM;
 	}
 	client->epoll_fd = -1;
-	client->curl_deadline_us = NEVER;
+	client->curl_deadline_us = HTTP_NEVER;
 	client->allow_external = options->allow_external;
 	client->done = options->done;
 	client->context = options->context;
@@ -296,13 +171,10 @@ void http_client_free(struct http_client *client)
 	if (!client)
 		return;
 	for (size_t i = 0; i < client->n_slots; i++) {
-		struct slot *slot = &client->slots[i];
+		struct http_slot *slot = &client->slots[i];
 		if (slot->busy)
-			slot_finish(slot, CURLE_ABORTED_BY_CALLBACK);
-		curl_easy_cleanup(slot->easy);
-		curl_slist_free_all(slot->headers);
-		buf_release(&slot->body);
-		buf_release(&slot->answer);
+			finish_slot(slot, CURLE_ABORTED_BY_CALLBACK);
+		http_slot_release(slot);
 	}
 	free(client->slots);
 	curl_multi_cleanup(client->multi);
@@ -325,64 +197,14 @@ size_t http_client_free_connections(const struct http_client *client)
 
 /* ------------------------------------------------------------------ requests ----------- */
 
-static int set_headers(struct slot *slot, const char *content_type)
-{
-	BUF_AUTO struct buf line = BUF_INIT(512);
-	struct curl_slist *headers;
-	struct curl_slist *longer;
-	int err;
-
-	/* Nearly always the same as the last time. */
-	if (slot->content_type && strcmp(slot->content_type, content_type) == 0)
-		return 0;
-	err = buf_addf(&line, "Content-Type: %s", content_type);
-	if (err)
-		return err;
-	/* A server of ours needs no 100 Continue, and waiting for one would be measured. */
-	headers = curl_slist_append(NULL, "Expect:");
-	longer = headers ? curl_slist_append(headers, line.data) : NULL;
-	if (!longer || curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, longer) != CURLE_OK) {
-		curl_slist_free_all(headers);
-		return -ERR_NOMEM;
-	}
-	curl_slist_free_all(slot->headers);
-	slot->headers = longer;
-	slot->content_type = content_type;
-	return 0;
-}
-
-static int slot_prepare(struct slot *slot, const struct http_post *post)
-{
-	int err = set_headers(slot, post->content_type);
-
-	buf_reset(&slot->body);
-	buf_reset(&slot->answer);
-	if (!err)
-		err = buf_add_slice(&slot->body, post->body);
-	if (err)
-		return err;
-	slot->tag = post->tag;
-	slot->n_read = 0;
-	slot->pause_us = post->pause_us;
-	slot->continue_us = NEVER;
-	slot->problem[0] = '\0';
-	/* Without POSTFIELDS curl asks on_body() for the bytes. */
-	if (curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS,
-			     post->pause_us ? NULL : slot->body.data) != CURLE_OK ||
-	    curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)slot->body.len) !=
-		    CURLE_OK)
-		return -ERR_NOMEM;
-	return 0;
-}
-
 int http_client_post(struct http_client *client, const struct http_post *post)
 {
-	struct slot *slot = client->free_slots;
+	struct http_slot *slot = client->free_slots;
 	int err;
 
 	if (!slot)
 		return -ERR_QUEUE_FULL;
-	err = slot_prepare(slot, post);
+	err = http_slot_prepare(slot, post);
 	if (err)
 		return err;
 	slot->sent_us = now_us();
@@ -406,7 +228,7 @@ static size_t finish_ended(struct http_client *client)
 
 		assert(message->msg == CURLMSG_DONE);
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot);
-		slot_finish((struct slot *)(void *)slot, code);
+		finish_slot((struct http_slot *)(void *)slot, code);
 		n++;
 	}
 	return n;
@@ -421,10 +243,11 @@ static int act(struct http_client *client, curl_socket_t fd, int events)
 		       : -ERR_SYSTEM;
 }
 
-/* The earliest continuation, NEVER without one. Slow bodies are few, and mostly there are none. */
+/* The earliest continuation, HTTP_NEVER without one. Slow bodies are few, and mostly there are
+ * none. */
 static int64_t next_continuation(const struct http_client *client)
 {
-	int64_t next = NEVER;
+	int64_t next = HTTP_NEVER;
 
 	for (size_t i = 0; client->n_paused && i < client->n_slots; i++) {
 		if (client->slots[i].continue_us < next)
@@ -438,10 +261,10 @@ static void continue_paused(struct http_client *client)
 	int64_t now = now_us();
 
 	for (size_t i = 0; client->n_paused && i < client->n_slots; i++) {
-		struct slot *slot = &client->slots[i];
+		struct http_slot *slot = &client->slots[i];
 		if (slot->continue_us > now)
 			continue;
-		slot->continue_us = NEVER;
+		slot->continue_us = HTTP_NEVER;
 		client->n_paused--;
 		curl_easy_pause(slot->easy, CURLPAUSE_CONT);
 	}
@@ -482,7 +305,7 @@ static int act_on_timer(struct http_client *client)
 {
 	if (client->curl_deadline_us > now_us())
 		return 0;
-	client->curl_deadline_us = NEVER;
+	client->curl_deadline_us = HTTP_NEVER;
 	return act(client, CURL_SOCKET_TIMEOUT, 0);
 }
 

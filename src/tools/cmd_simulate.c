@@ -20,6 +20,7 @@
 #define ORDERS_MAX 100000000
 #define RATE_MILLI_MAX (1000000 * UINT64_C(1000))
 #define TIMEOUT_MS_MAX (10 * 60 * 1000)
+#define RETRY_INTERVAL_MS_MAX (24 * 60 * 60 * 1000)
 #define EXIT_SIGNAL 128 /* as a shell says it */
 /* As the captured callbacks have them. */
 #define DEFAULT_CLIENT_ID "clientId"
@@ -63,8 +64,9 @@ struct watch {
 	const struct given *given;
 	struct interrupt interrupt;
 	struct progress progress;
-	int signal; /* that came, 0: none */
-	bool told;  /* of the first failure */
+	int signal;        /* that came, 0: none */
+	bool told_failure; /* the first one */
+	bool told_unexpected;
 };
 
 /* ------------------------------------------------------------------ options ------------ */
@@ -184,6 +186,8 @@ static int check_bounds(struct tool *tool, const struct given *given)
 				  HTTP_CLIENT_CONNECTIONS_MAX);
 	if (given->timeout_ms < 1 || given->timeout_ms > TIMEOUT_MS_MAX)
 		return tool_usage(tool, "--timeout: 1ms to 10m are allowed");
+	if (given->retry_interval_ms > RETRY_INTERVAL_MS_MAX)
+		return tool_usage(tool, "--retry-interval: 0 to 1d are allowed");
 	if (given->format == PRINT_CSV)
 		return tool_usage(tool, "--format: a summary is a table or json");
 	return 0;
@@ -280,17 +284,36 @@ static void show_progress(struct watch *watch, const struct sim_summary *so_far)
 	progress_show(&watch->progress, so_far->finished, (uint64_t)watch->given->orders, rest);
 }
 
-/* Told at once: the next try may be a minute away. */
-static void tell_failure(struct watch *watch, const struct sim_summary *so_far)
+static const char *remedy(int http_status)
 {
-	if (!so_far->first_failure[0] || watch->told)
-		return;
-	watch->told = true;
-	progress_clear(&watch->progress);
-	tool_note(watch->tool,
-		  "no answer: %s; each callback is sent again every %g s, %d times at most",
-		  so_far->first_failure, (double)watch->given->retry_interval_ms / 1000,
-		  SIM_RETRIES_MAX);
+	switch (http_status) {
+	case 401:
+		return "; are --secret-file, --client-id and --shop-id the endpoint's?";
+	case 404:
+		return "; are the URL's path and --token-file the endpoint's?";
+	default:
+		return "";
+	}
+}
+
+/* Told at once: the summary may be minutes of retries away. */
+static void tell_first(struct watch *watch, const struct sim_summary *so_far)
+{
+	bool failure = so_far->first_failure[0] && !watch->told_failure;
+	bool unexpected = so_far->first_unexpected[0] && !watch->told_unexpected;
+
+	if (failure || unexpected)
+		progress_clear(&watch->progress);
+	if (failure)
+		tool_note(watch->tool,
+			  "no answer: %s; each callback is sent again every %g s, %d times at most",
+			  so_far->first_failure, (double)watch->given->retry_interval_ms / 1000,
+			  SIM_RETRIES_MAX);
+	if (unexpected)
+		tool_note(watch->tool, "unexpected: %s%s", so_far->first_unexpected,
+			  remedy(so_far->first_unexpected_http));
+	watch->told_failure |= failure;
+	watch->told_unexpected |= unexpected;
 }
 
 static enum sim_command on_tick(void *context, const struct sim_summary *so_far)
@@ -298,28 +321,17 @@ static enum sim_command on_tick(void *context, const struct sim_summary *so_far)
 	struct watch *watch = context;
 	int signal_number = interrupt_take(&watch->interrupt);
 
-	tell_failure(watch, so_far);
+	tell_first(watch, so_far);
 	if (signal_number && watch->signal)
 		return SIM_STOP_NOW;
-	if (signal_number)
+	if (signal_number) {
 		watch->signal = signal_number;
+		progress_clear(&watch->progress);
+		tool_note(watch->tool,
+			  "stopping; what was sent is waited for, once more to give it up");
+	}
 	show_progress(watch, so_far);
 	return watch->signal ? SIM_STOP : SIM_GO_ON;
-}
-
-static const char *remedy(const struct sim_summary *summary)
-{
-	for (size_t i = 0; i < summary->n_answers; i++) {
-		switch (summary->answers[i].http_status) {
-		case 401:
-			return "; are --secret-file, --client-id and --shop-id the endpoint's?";
-		case 404:
-			return "; are the URL's path and --token-file the endpoint's?";
-		default:
-			break;
-		}
-	}
-	return "";
 }
 
 /* The summary is also what is known when the run itself has failed. */
@@ -332,17 +344,15 @@ static int report(struct watch *watch, const struct sim_options *options,
 					.start_ms = options->start_ms,
 					.scheduled = options->rate_milli != 0};
 
-	tell_failure(watch, summary);
+	tell_first(watch, summary);
 	progress_clear(&watch->progress);
 	if (summary->attempts || !err)
 		(watch->given->format == PRINT_TABLE ? sim_report_table
 						     : sim_report_json)(&tool->out, &text);
-	if (err == -ERR_SYNTAX || err == -ERR_NOT_FOUND)
+	if (err == -ERR_SYNTAX)
 		return tool_usage(tool, "--to: %s", problem);
 	if (err)
 		return tool_fail(tool, TOOL_REFUSED, "%s", problem[0] ? problem : err_text(err));
-	if (summary->unexpected)
-		tool_note(tool, "unexpected: %s%s", summary->first_unexpected, remedy(summary));
 	if (watch->signal)
 		return EXIT_SIGNAL + watch->signal;
 	return sim_summary_good(summary) ? TOOL_DONE : TOOL_NOTHING;

@@ -15,13 +15,6 @@
 
 #define LINE_BYTES_MAX 4096
 
-const char *sim_outcome_key(enum sim_outcome outcome)
-{
-	static const char *const keys[SIM_OUTCOME_MAX] = {"acked", "refused", "unknown"};
-
-	return keys[outcome];
-}
-
 static int add_number_or_null(struct buf *out, const char *key, int64_t number, bool known)
 {
 	return known ? buf_addf(out, ",\"%s\":%lld", key, (long long)number)

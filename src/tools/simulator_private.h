@@ -112,16 +112,9 @@ int sim_body(const struct sim_order *order, size_t step, const struct sim_identi
  * issOrderNo/status/subStatus/statusChangeTime/courier id, "" for what is absent. */
 int sim_key(const struct sim_order *order, size_t step, struct buf *out);
 
-/* ------------------------------------------------------------------ simulator_ledger.c - */
+/* ------------------------------------------------------------------ simulator_outcome.c  */
 
-/* One attempt to deliver, as the ledger tells it. */
-struct sim_attempt {
-	uint64_t seq; /* of all attempts of the run, from 1 */
-	unsigned attempt;
-	enum sim_send_kind kind;
-	int64_t sent_wall_ms;
-	uint8_t sha256[DIGEST_SHA256_BYTES]; /* of the body's bytes */
-};
+#define SIM_ANSWERS_MAX 16
 
 enum sim_outcome {
 	SIM_ACKED = 0, /* the body's status is 200 */
@@ -138,40 +131,6 @@ struct sim_result {
 	int body_status;     /* 0: none in the body */
 	int64_t latency_us;  /* from when it was meant to go out */
 	const char *problem; /* why there is no answer; "" when there is one */
-};
-
-/* What is known of the attempt before its outcome is: one "sent" line; with its result: one
- * "outcome" line that repeats it. Both end in a newline. */
-int sim_ledger_line(struct buf *out, const struct sim_order *order, size_t step,
-		    const struct sim_attempt *attempt, const struct sim_result *result);
-/* What a receiver must know of an order that is over. */
-int sim_ledger_order_line(struct buf *out, const struct sim_order *order,
-			  const struct sim_expected *expected, unsigned lost);
-
-struct sim_ledger {
-	const char *path; /* borrowed */
-	int fd;
-	struct buf line;
-};
-
-/* Appends to a file that others cannot read, or makes it; path may be NULL. -ERR_SYSTEM with errno.
- */
-int sim_ledger_open(const char *path, struct sim_ledger *ret);
-void sim_ledger_close(struct sim_ledger *ledger);
-/* Writes what is in line and empties it. It has reached the file, though not the disk, when this
- * returns. -ERR_SYSTEM with errno. */
-int sim_ledger_write(struct sim_ledger *ledger);
-
-/* ------------------------------------------------------------------ simulator_run.c ---- */
-
-#define SIM_RETRIES_MAX 5
-#define SIM_ORDERS_IN_PLAY_MAX 4096
-#define SIM_ANSWERS_MAX 16
-
-enum sim_command {
-	SIM_GO_ON = 0,
-	SIM_STOP,     /* send nothing more, wait for the answers that are due */
-	SIM_STOP_NOW, /* do not wait either */
 };
 
 struct sim_summary {
@@ -199,6 +158,59 @@ struct sim_summary {
 	struct latency latency;  /* of acknowledged callbacks that were not slow */
 	char first_failure[256]; /* of an attempt; "" when there was none */
 	char first_unexpected[256];
+	int first_unexpected_http;
+};
+
+/* The status that an answer's body says, 0 when it says none. */
+int sim_answer_status(struct slice body);
+/* Counts one attempt that has ended. */
+void sim_summary_count(struct sim_summary *summary, const struct sim_order *order,
+		       const struct sim_send *send, const struct sim_result *result);
+/* True when nothing was lost and nothing unexpected was answered. */
+bool sim_summary_good(const struct sim_summary *summary);
+
+/* ------------------------------------------------------------------ simulator_ledger.c - */
+
+/* One attempt to deliver, as the ledger tells it. */
+struct sim_attempt {
+	uint64_t seq; /* of all attempts of the run, from 1 */
+	unsigned attempt;
+	enum sim_send_kind kind;
+	int64_t sent_wall_ms;
+	uint8_t sha256[DIGEST_SHA256_BYTES]; /* of the body's bytes */
+};
+
+/* What is known of the attempt before its outcome is: one "sent" line; with its result: one
+ * "outcome" line that repeats it. Both end in a newline. */
+int sim_ledger_line(struct buf *out, const struct sim_order *order, size_t step,
+		    const struct sim_attempt *attempt, const struct sim_result *result);
+/* What a receiver must know of an order that is over. */
+int sim_ledger_order_line(struct buf *out, const struct sim_order *order,
+			  const struct sim_expected *expected, unsigned lost);
+
+struct sim_ledger {
+	const char *path; /* borrowed */
+	int fd;
+	struct buf line;
+};
+
+/* Appends to a file that others cannot read, or makes it. -ERR_SYSTEM with errno. */
+int sim_ledger_open(const char *path, struct sim_ledger *ret);
+void sim_ledger_close(struct sim_ledger *ledger);
+/* Writes what is in line and empties it. It has reached the file, though not the disk, when this
+ * returns. -ERR_SYSTEM with errno. */
+int sim_ledger_write(struct sim_ledger *ledger);
+
+/* ------------------------------------------------------------------ simulator_run.c ---- */
+
+#define SIM_RETRIES_MAX 5
+#define SIM_ORDERS_IN_PLAY_MAX 4096
+
+enum sim_command {
+	SIM_GO_ON = 0,
+	SIM_STOP,     /* send nothing more, wait for the answers that are due */
+	SIM_STOP_NOW, /* do not wait either */
+	SIM_COMMAND_MAX
 };
 
 struct sim_options {
@@ -230,5 +242,3 @@ struct sim_options {
  * ledger; problem then says what; the summary is filled as far as it came.
  */
 int sim_run(const struct sim_options *options, struct sim_summary *ret, struct buf *problem);
-/* True when nothing was lost and nothing unexpected was answered. */
-bool sim_summary_good(const struct sim_summary *summary);

@@ -18,7 +18,6 @@
 
 #include "orderhook/err.h"
 #include "orderhook/http_client.h"
-#include "orderhook/json_scan.h"
 
 #define TICK_US 100000
 #define ORDERS_PER_CONNECTION 4
@@ -91,23 +90,6 @@ static void fail(struct run *run, int err, const char *what)
 		 err == -ERR_SYSTEM ? strerror(errno) : err_text(err));
 }
 
-static void count_answer(struct sim_summary *summary, int http_status, int body_status)
-{
-	struct sim_answer *answer = summary->answers;
-	struct sim_answer *end = answer + summary->n_answers;
-
-	while (answer < end &&
-	       (answer->http_status != http_status || answer->body_status != body_status))
-		answer++;
-	if (answer == end && summary->n_answers < SIM_ANSWERS_MAX) {
-		*answer = (struct sim_answer){http_status, body_status, 0};
-		summary->n_answers++;
-	} else if (answer == end) {
-		answer--;
-	}
-	answer->count++;
-}
-
 /* ------------------------------------------------------------------ ends --------------- */
 
 /* Writes the ledger's line; err is what became of composing it. */
@@ -146,70 +128,6 @@ static void advance(struct run *run, struct play *play)
 
 /* ------------------------------------------------------------------ answers ------------ */
 
-/* The status that the body says, 0 when it says none: that one decides, not HTTP's. */
-static int body_status(struct slice body)
-{
-	struct json_object object;
-	const struct json_member *member;
-	int64_t status;
-
-	if (json_scan_object(body, &object))
-		return 0;
-	member = json_find(&object, "status");
-	if (!member || member->type != JSON_NUMBER || slice_to_i64(member->value, 0, 9999, &status))
-		return 0;
-	return (int)status;
-}
-
-/* A healthy receiver acknowledges what is true, refuses what is forged with 401, and may answer
- * anything with 5xx, which only means "not now". */
-static bool is_expected(enum sim_send_kind kind, const struct sim_result *result)
-{
-	if (result->outcome == SIM_UNKNOWN || result->http_status >= 500)
-		return result->outcome != SIM_ACKED;
-	if (kind == SIM_SEND_FORGED)
-		return result->http_status == 401 && result->outcome == SIM_REFUSED;
-	return result->http_status == 200 && result->outcome == SIM_ACKED;
-}
-
-static void remember_unexpected(struct sim_summary *summary, const struct play *play,
-				const struct sim_result *result)
-{
-	int status;
-	int sub_status;
-
-	sim_node_status(play->order.steps[play->order.sends[play->at].step].node, &status,
-			&sub_status);
-	snprintf(summary->first_unexpected, sizeof(summary->first_unexpected),
-		 "%s of order %s, status %d, was answered HTTP %d with status %d in the body",
-		 play->attempt.kind == SIM_SEND_FORGED ? "a forged callback" : "a callback",
-		 play->order.iss_order_no, status, result->http_status, result->body_status);
-}
-
-static void count_result(struct run *run, const struct play *play, const struct sim_result *result)
-{
-	struct sim_summary *summary = run->summary;
-	const struct sim_send *send = &play->order.sends[play->at];
-	bool forged = send->kind == SIM_SEND_FORGED;
-
-	if (result->outcome == SIM_UNKNOWN)
-		summary->unknown++;
-	else
-		count_answer(summary, result->http_status, result->body_status);
-	if (result->outcome == SIM_UNKNOWN && !summary->first_failure[0])
-		snprintf(summary->first_failure, sizeof(summary->first_failure), "%s",
-			 result->problem);
-	if (!is_expected(send->kind, result) && summary->unexpected++ == 0)
-		remember_unexpected(summary, play, result);
-	if (forged)
-		summary->forged_refused +=
-			result->outcome == SIM_REFUSED && result->http_status == 401;
-	else if (result->outcome == SIM_ACKED)
-		summary->acked++;
-	if (!forged && result->outcome == SIM_ACKED && !send->slow)
-		latency_add(&summary->latency, result->latency_us);
-}
-
 /* What the platform does with an outcome: on, once more in a minute, or given up. */
 static void go_on(struct run *run, struct play *play, enum sim_outcome outcome)
 {
@@ -241,10 +159,10 @@ static void on_answer(void *context, void *tag, const struct http_answer *answer
 
 	run->under_way--;
 	if (answer->status) {
-		result.body_status = body_status(answer->body);
+		result.body_status = sim_answer_status(answer->body);
 		result.outcome = result.body_status == 200 ? SIM_ACKED : SIM_REFUSED;
 	}
-	count_result(run, play, &result);
+	sim_summary_count(run->summary, &play->order, &play->order.sends[play->at], &result);
 	if (ledger)
 		write_ledger(run, sim_ledger_line(&ledger->line, &play->order,
 						  play->order.sends[play->at].step, &play->attempt,
@@ -332,13 +250,18 @@ static int send_one(struct run *run, struct play *play)
 
 /* ------------------------------------------------------------------ what goes next ----- */
 
+static bool may_begin(const struct run *run)
+{
+	return run->summary->orders < run->options->orders && run->in_play < SIM_ORDERS_IN_PLAY_MAX;
+}
+
 static struct play *new_order(struct run *run)
 {
 	const struct sim_options *options = run->options;
 	struct sim_summary *summary = run->summary;
 	struct play *play;
 
-	while (summary->orders < options->orders && run->in_play < SIM_ORDERS_IN_PLAY_MAX) {
+	while (may_begin(run)) {
 		play = calloc(1, sizeof(*play));
 		if (!play) {
 			fail(run, -ERR_NOMEM, "an order");
@@ -412,7 +335,7 @@ static void send_due(struct run *run)
 static int64_t until_next(const struct run *run, int64_t tick_us)
 {
 	int64_t until = tick_us;
-	bool more = run->ready.first || run->summary->orders < run->options->orders;
+	bool more = run->ready.first || may_begin(run);
 
 	if (!http_client_free_connections(run->client) || run->stopping)
 		return until - now_us(run);
@@ -494,9 +417,4 @@ int sim_run(const struct sim_options *options, struct sim_summary *ret, struct b
 	buf_release(&run.object);
 	buf_release(&run.body);
 	return run.err;
-}
-
-bool sim_summary_good(const struct sim_summary *summary)
-{
-	return summary->lost == 0 && summary->unexpected == 0;
 }

@@ -111,6 +111,12 @@ int sim_target_endpoint(struct tool *tool, const char *name, struct sim_target *
 		code = load(tool, endpoint->token, SECRET_TOKEN, &target->token);
 	if (!code && !target->secret.bytes && endpoint->signature != SIGNATURE_OFF)
 		code = load_secret(tool, endpoint, &target->secret);
+	if (!code && endpoint->signature == SIGNATURE_REQUIRED && !target->secret.bytes)
+		code = tool_fail(
+			tool, TOOL_CONFIG,
+			"[endpoint %s] requires signatures and names no secret for them but HMAC "
+			"keys, which the platform does not use",
+			name);
 	if (code)
 		return code;
 	target->url = target->owned_url;

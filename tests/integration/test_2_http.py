@@ -1,4 +1,4 @@
-"""The contract's statuses on the wire. A refusal changes nothing and closes; the daemon serves on."""
+"""The contract's statuses on the wire. A refusal changes nothing and closes; the daemon goes on."""
 
 import json
 import os
@@ -183,7 +183,8 @@ def test_largest_body_is_taken(served):
 
 
 def test_refusal_says_nothing_about_why(served):
-    bodies = {served.send(REFUSED[name][1]).body for name in ("client", "shop", "bad-sign", "stale")}
+    names = ("client", "shop", "bad-sign", "stale")
+    bodies = {served.send(REFUSED[name][1]).body for name in names}
     assert len(bodies) == 1
 
 

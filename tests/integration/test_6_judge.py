@@ -41,8 +41,8 @@ def drive(lines):
 
 class Expected:
     """What the model says of one event after some others. As long as no two events have one key,
-    neither the order of arrival of the others nor their verdicts enter, so it is asked once for each
-    set of others."""
+    neither the order of arrival of the others nor their verdicts enter, so it is asked once for
+    each set of others."""
 
     def __init__(self):
         self.known = {}
@@ -71,6 +71,11 @@ class Expected:
         return " ".join(texts)
 
 
+def end_of(answer):
+    """The state after the last event of one order of arrival."""
+    return answer[answer.rindex(">"):].rstrip("~")
+
+
 def compare(orders):
     """Plays orders in every order of arrival; returns how many arrivals were compared."""
     expected = Expected()
@@ -81,7 +86,7 @@ def compare(orders):
     for line, events, answer in zip(lines, orders, answers):
         assert answer == expected.line(events), line
         each = answer.split(";")
-        assert len({one[one.rindex(">"):].rstrip("~") for one in each}) == 1, line
+        assert len({end_of(one) for one in each}) == 1, line
         arrivals += len(each)
     return arrivals
 
@@ -100,7 +105,7 @@ def test_every_order_of_known_states_in_every_order_of_arrival(n):
 @pytest.mark.skipif(not LONG, reason="ORDERHOOK_LONG=1 runs it")
 def test_every_order_of_five_known_states_in_every_order_of_arrival():
     arrivals = 0
-    for first_two in itertools.product(KNOWN, repeat=2):  # or all answers would be in memory at once
+    for first_two in itertools.product(KNOWN, repeat=2):  # all answers at once need gigabytes
         arrivals += compare([events_at(first_two + states, range(1, 6))
                              for states in itertools.product(KNOWN, repeat=3)])
     assert arrivals == 11 ** 5 * 120
@@ -220,9 +225,10 @@ def test_random_orders_that_agree_end_in_one_state_whatever_arrives_first():
     chance = random.Random(SEED)
     lines, groups = [], 0
     for _ in range(500):
-        events = [event._replace(order_no="m", shop="s") for event in RandomOrder(chance).deliveries()]
-        # The first of each key; a time of receipt would move with the order of arrival.
-        events = list({event.key(): event for event in events if event.occurred is not None}.values())
+        events = [event._replace(order_no="m", shop="s")
+                  for event in RandomOrder(chance).deliveries()]
+        # One of each key; a time of receipt would move with the order of arrival.
+        events = list({e.key(): e for e in events if e.occurred is not None}.values())
         if not events:
             continue
         groups += 1
@@ -231,5 +237,5 @@ def test_random_orders_that_agree_end_in_one_state_whatever_arrives_first():
             lines.append("= " + " ".join(event.token() for event in events))
     answers, _ = drive(lines)
     for group in range(groups):
-        ends = {answer[answer.rindex(">"):].rstrip("~") for answer in answers[8 * group:8 * group + 8]}
+        ends = {end_of(answer) for answer in answers[8 * group:8 * group + 8]}
         assert len(ends) == 1, lines[8 * group]

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orderhook/err.h"
 #include "orderhook/order_machine.h"
 
 #define EVENTS_MAX 64

@@ -29,8 +29,8 @@ STATES = [place for place in STEPS if place != PLACED]
 
 # Of two events at one instant the one further up happened first; "?" stands for the sub-statuses of
 # a status that nobody knows, and for none.
-RANKS = [(20, 1), (30, 1), (30, 2), (30, "?"), (20, 2), (20, "?"), (40, 1), (40, 2), (40, 4), (40, 3),
-         (40, "?"), (50, 1), (50, 2), (50, "?"), (60, None)]
+RANKS = [(20, 1), (30, 1), (30, 2), (30, "?"), (20, 2), (20, "?"), (40, 1), (40, 2), (40, 4),
+         (40, 3), (40, "?"), (50, 1), (50, 2), (50, "?"), (60, None)]
 
 
 class Event(NamedTuple):

@@ -358,6 +358,18 @@ static void test_equal_events_without_a_time_are_one_for_ten_minutes(void **stat
 	assert_int_equal(take(&order, late), VERDICT_REPEATED);
 }
 
+static void test_duplicate_of_several_is_counted_on_the_one_stored_first(void **state)
+{
+	struct order order = {0};
+	struct event readmitted = event_received(6, 20, 1, "", 0);
+
+	(void)state;
+	take(&order, event_received(1, 20, 1, "", 0));
+	take(&order, event_received(12, 20, 1, "", 0));
+	assert_int_equal(order.n, 2);
+	assert_int_equal(judge(&order, &readmitted).duplicate_of, 1);
+}
+
 static void test_other_content_without_a_time_is_no_conflict(void **state)
 {
 	struct order order = {0};
@@ -441,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_only_what_is_present_on_both_sides_mismatches),
 		cmocka_unit_test(test_mismatch_is_asked_before_unknown_and_unknown_before_conflict),
 		cmocka_unit_test(test_equal_events_without_a_time_are_one_for_ten_minutes),
+		cmocka_unit_test(test_duplicate_of_several_is_counted_on_the_one_stored_first),
 		cmocka_unit_test(test_other_content_without_a_time_is_no_conflict),
 		cmocka_unit_test(test_empty_history_is_as_good_for_an_event_after_everything),
 	};

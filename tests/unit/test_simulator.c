@@ -515,6 +515,95 @@ static void test_what_is_expected_is_what_the_machine_folds(void **state)
 	}
 }
 
+/* ------------------------------------------------------------------ outcomes ----------- */
+
+static void test_the_body_says_whether_a_callback_is_acknowledged(void **state)
+{
+	static const struct {
+		const char *body;
+		int status;
+	} rows[] = {
+		{"{\"status\":200,\"msg\":\"\",\"data\":null}", 200},
+		{" {\"data\":{\"status\":500},\"status\":200} ", 200},
+		{"{\"status\":503}", 503},
+		{"{\"status\":\"200\"}", 0},
+		{"{\"status\":200.0}", 0},
+		{"{\"status\":-200}", 0},
+		{"{\"data\":{\"status\":200}}", 0},
+		{"{\"status\":200} x", 0},
+		{"OK", 0},
+		{"", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(sim_answer_status(slice_of(rows[i].body)), rows[i].status);
+}
+
+static void test_answers_that_a_healthy_receiver_does_not_give_are_counted(void **state)
+{
+	static const struct {
+		enum sim_send_kind kind;
+		enum sim_outcome outcome;
+		int http;
+		int body;
+		bool unexpected;
+	} rows[] = {
+		{SIM_SEND_CALLBACK, SIM_ACKED, 200, 200, false},
+		{SIM_SEND_DUPLICATE, SIM_ACKED, 200, 200, false},
+		{SIM_SEND_CALLBACK, SIM_REFUSED, 503, 503, false},
+		{SIM_SEND_CALLBACK, SIM_UNKNOWN, 0, 0, false},
+		{SIM_SEND_CALLBACK, SIM_REFUSED, 401, 401, true},
+		{SIM_SEND_CALLBACK, SIM_REFUSED, 200, 500, true},
+		{SIM_SEND_CALLBACK, SIM_REFUSED, 307, 0, true},
+		{SIM_SEND_CALLBACK, SIM_ACKED, 503, 200, true},
+		{SIM_SEND_CALLBACK, SIM_ACKED, 201, 200, true},
+		{SIM_SEND_FORGED, SIM_REFUSED, 401, 401, false},
+		{SIM_SEND_FORGED, SIM_REFUSED, 503, 503, false},
+		{SIM_SEND_FORGED, SIM_UNKNOWN, 0, 0, false},
+		{SIM_SEND_FORGED, SIM_ACKED, 200, 200, true},
+		{SIM_SEND_FORGED, SIM_ACKED, 401, 200, true},
+		{SIM_SEND_FORGED, SIM_REFUSED, 400, 400, true},
+	};
+	struct sim_shares none = shares_of("none");
+	struct sim_order order = order_of(&none, 1, 0);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sim_summary summary = {.orders = 0};
+		struct sim_send send = {.kind = (uint8_t)rows[i].kind};
+		struct sim_result result = {.outcome = rows[i].outcome,
+					    .http_status = rows[i].http,
+					    .body_status = rows[i].body,
+					    .problem = ""};
+		sim_summary_count(&summary, &order, &send, &result);
+		if (summary.unexpected != rows[i].unexpected)
+			fail_msg("row %zu", i);
+		assert_int_equal(sim_summary_good(&summary), !rows[i].unexpected);
+		assert_int_equal(summary.first_unexpected[0] != '\0', rows[i].unexpected);
+	}
+}
+
+static void test_kinds_of_answers_are_bounded_and_none_is_uncounted(void **state)
+{
+	struct sim_shares none = shares_of("none");
+	struct sim_order order = order_of(&none, 1, 0);
+	struct sim_send send = {.kind = SIM_SEND_CALLBACK};
+	struct sim_summary summary = {.orders = 0};
+	uint64_t counted = 0;
+
+	(void)state;
+	for (int i = 0; i < 2 * SIM_ANSWERS_MAX; i++) {
+		struct sim_result result = {
+			.outcome = SIM_REFUSED, .http_status = 500 + i, .problem = ""};
+		sim_summary_count(&summary, &order, &send, &result);
+	}
+	assert_int_equal(summary.n_answers, SIM_ANSWERS_MAX);
+	for (size_t i = 0; i < summary.n_answers; i++)
+		counted += summary.answers[i].count;
+	assert_int_equal(counted, 2 * SIM_ANSWERS_MAX);
+}
+
 /* ------------------------------------------------------------------ ledger ------------- */
 
 static const char hash_of_zeros[] =
@@ -650,6 +739,9 @@ int main(void)
 		cmocka_unit_test(test_status_change_time_is_china_time_and_the_token_is_the_orders),
 		cmocka_unit_test(test_every_body_can_be_signed_in_both_forms),
 		cmocka_unit_test(test_what_is_expected_is_what_the_machine_folds),
+		cmocka_unit_test(test_the_body_says_whether_a_callback_is_acknowledged),
+		cmocka_unit_test(test_answers_that_a_healthy_receiver_does_not_give_are_counted),
+		cmocka_unit_test(test_kinds_of_answers_are_bounded_and_none_is_uncounted),
 		cmocka_unit_test(test_ledger_lines_are_json_and_repeat_the_attempt),
 		cmocka_unit_test(test_a_problem_is_escaped_in_the_ledger),
 		cmocka_unit_test(test_the_orders_line_tells_what_must_be_known),
