@@ -76,6 +76,8 @@ void statement_reset(struct statement *statement);
 /* For a statement without rows: steps and resets. */
 int statement_run(struct connection *connection, struct statement *statement);
 
+/* Says which column has a value that orderhook never writes; returns -ERR_STORE_CORRUPT. */
+int tell_bad_column(struct connection *connection, const struct statement *statement, int column);
 /* Text of a column copied to out; "" for NULL. -ERR_STORE_CORRUPT when it does not fit. */
 int column_text(struct connection *connection, struct statement *statement, int column, char *out,
 		size_t cap);
@@ -152,7 +154,6 @@ WRITER_STATEMENTS(X)
 #undef X
 
 #define STORE_ENDPOINTS_CACHED 32
-#define STORE_TALLY_STATUSES 16
 
 struct endpoint_id {
 	int64_t id;
@@ -167,8 +168,7 @@ struct file_identity {
 
 /* What a transaction has gathered and writes at its end. */
 struct batch_tally {
-	struct store_status_count changes[STORE_TALLY_STATUSES]; /* of the numbers of orders */
-	size_t n_changes;
+	int64_t orders[EVENT_STATUS_MAX + 1]; /* change of their number in each status */
 	int64_t next_event_id;
 	int64_t span;
 	int64_t span_last_id; /* 0: nothing in the span */

@@ -317,8 +317,7 @@ int statement_run(struct connection *connection, struct statement *statement)
 	return err;
 }
 
-static int tell_bad_column(struct connection *connection, const struct statement *statement,
-			   int column)
+int tell_bad_column(struct connection *connection, const struct statement *statement, int column)
 {
 	snprintf(connection->problem, sizeof(connection->problem),
 		 "%s: column %s has a value that orderhook never writes", statement->name,
