@@ -306,7 +306,6 @@ static void *writer_run(void *arg)
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
-	digest_thread_end();
 	return NULL;
 }
 
