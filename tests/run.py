@@ -107,6 +107,8 @@ def run_pytest(totals, files, case, build=BUILD, label=""):
                 continue
             bad = test.find("failure") if test.find("failure") is not None else test.find("error")
             name = f"{label}{test.get('classname')} {test.get('name')}"
+            for figures in test.iterfind("properties/property[@name='figures']"):
+                print(f"    {test.get('name')}: {figures.get('value')}", flush=True)
             totals.add(bad is None, name, (bad.text or "")[-4000:] if bad is not None else "")
             count += 1
     if code != 0 and (count == 0 or totals.failed == failed_before):
