@@ -188,12 +188,13 @@ static bool is_final(int err)
 static void note_failure(struct writer *writer, int err)
 {
 	if (!is_final(err)) {
-		log_error("store: batch refused: %s (%s); callers are asked to retry",
-			  err_text(err), store_problem(writer->options.store));
+		log_message(MESSAGE_BATCH_REFUSED, NULL,
+			    "store: batch refused: %s (%s); callers are asked to retry",
+			    err_text(err), store_problem(writer->options.store));
 		return;
 	}
-	log_error("store: %s (%s); nothing more is acknowledged", err_text(err),
-		  store_problem(writer->options.store));
+	log_message(MESSAGE_STORE_FAILED, NULL, "store: %s (%s); nothing more is acknowledged",
+		    err_text(err), store_problem(writer->options.store));
 	atomic_store(&writer->failure, err);
 }
 
