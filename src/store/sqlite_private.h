@@ -164,6 +164,7 @@ struct sqlite_store {
 	int failed; /* a failure after which nothing is written any more */
 
 	int64_t last_event_id; /* committed */
+	int64_t frame_bytes;   /* what a page takes in the log */
 	int64_t wal_pages;     /* in the log, as of the last commit */
 	int64_t wal_copied;    /* of them, copied into the database by the last checkpoint */
 
@@ -182,6 +183,8 @@ int sqlite_store_open(const char *path, const char *environment, const struct sq
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
 /* Copies the log into the database when it has grown by a thousand pages; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
+/* Are both files still the ones that were opened, and not shorter than they were? */
+int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
 
