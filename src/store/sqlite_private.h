@@ -25,16 +25,16 @@
 	X(after_id)                                                                                \
 	X(auth)                                                                                    \
 	X(body)                                                                                    \
-	X(callback_event) X(content) X(courier_id) X(created_ms) X(endpoint) X(endpoint_id)        \
-		X(environment) X(event_id) X(events) X(first_received_ms) X(from_span) X(          \
-			from_status) X(from_sub_status) X(head) X(iss_order_no) X(last_event_id)   \
-			X(last_occurred_ms) X(last_received_ms) X(notes) X(occurred_from) X(       \
-				occurred_ms) X(order) X(order_id) X(order_no) X(orders) X(page)    \
-				X(quarantined) X(reassignments) X(received_from_ms) X(received_ms) \
-					X(received_to_ms) X(remote) X(shop_id) X(since_before_ms)  \
-						X(since_ms) X(source) X(span) X(status)            \
-							X(store_id) X(sub_status) X(to_id)         \
-								X(to_span) X(verdict) X(verdicts)
+	X(callback_event)                                                                          \
+	X(content) X(courier_id) X(created_ms) X(endpoint) X(endpoint_id) X(environment) X(        \
+		event_id) X(events) X(first_received_ms) X(from_span) X(from_status)               \
+		X(from_sub_status) X(head) X(iss_order_no) X(last_event_id) X(last_occurred_ms) X( \
+			last_received_ms) X(notes) X(occurred_from) X(occurred_ms) X(order)        \
+			X(order_id) X(order_no) X(orders) X(page) X(quarantined) X(reassignments)  \
+				X(received_from_ms) X(received_ms) X(received_to_ms) X(remote)     \
+					X(shop_id) X(since_before_ms) X(since_ms) X(source)        \
+						X(span) X(status) X(store_id) X(sub_status)        \
+							X(to_id) X(to_span) X(verdict) X(verdicts)
 
 enum param {
 #define X(name) P_##name,
@@ -133,13 +133,14 @@ int migrations_run(struct connection *connection, const struct sql_text *migrati
 extern const char SQL_identify[];
 extern const char SQL_stamp[];
 
-#define WRITER_STATEMENTS(X)                                                                     \
-	X(begin)                                                                                 \
-	X(commit)                                                                                \
-	X(rollback)                                                                              \
-	X(find_endpoint) X(insert_endpoint) X(find_order) X(history) X(insert_order)             \
-		X(update_order) X(bind_order) X(insert_event) X(count_delivery) X(receive_order) \
-			X(insert_other) X(add_status_count) X(widen_span) X(count_orders) X(touch)
+#define WRITER_STATEMENTS(X)                                                                      \
+	X(begin)                                                                                  \
+	X(commit)                                                                                 \
+	X(rollback)                                                                               \
+	X(find_endpoint)                                                                          \
+	X(insert_endpoint) X(find_order) X(history) X(insert_order) X(update_order) X(bind_order) \
+		X(insert_event) X(count_delivery) X(receive_order) X(insert_other)                \
+			X(add_status_count) X(widen_span) X(count_orders) X(touch)
 
 enum writer_statement {
 #define X(name) W_##name,
@@ -239,12 +240,13 @@ int order_bind(struct sqlite_store *store, const struct order_row *row);
 
 /* ------------------------------------------------------------------ the reader --------- */
 
-#define READER_STATEMENTS(X)                                                                       \
-	X(read)                                                                                    \
-	X(commit)                                                                                  \
-	X(last_event)                                                                              \
-	X(last_order) X(next_span) X(previous_span) X(events_up) X(events_down) X(events_of_order) \
-		X(event_row) X(orders_up) X(orders_down) X(orders_named) X(order_row) X(raw_event) \
+#define READER_STATEMENTS(X)                                                                      \
+	X(read)                                                                                   \
+	X(commit)                                                                                 \
+	X(last_event)                                                                             \
+	X(last_order)                                                                             \
+	X(next_span) X(previous_span) X(events_up) X(events_down) X(events_of_order) X(event_row) \
+		X(orders_up) X(orders_down) X(orders_named) X(order_row) X(raw_event)             \
 			X(fold_event)
 
 enum reader_statement {
