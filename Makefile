@@ -130,8 +130,16 @@ run: deps all
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
 man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
+EXAMPLES := $(wildcard systemd/examples/*.conf)
+example_path = $(PREFIX)/share/doc/orderhook/examples/$(patsubst etc/%,%,$(1))
+# NOTIFY_RELOAD=1, for systemd 253 and newer: `systemctl reload` waits for the daemon.
+RELOAD_DROPINS := $(if $(NOTIFY_RELOAD),orderhookd.service.d orderhookd@.service.d)
+reload_path = $(UNITDIR)/$(1)/notify-reload.conf
 INSTALLED = $(PREFIX)/sbin/orderhookd $(PREFIX)/bin/orderhook $(addprefix $(UNITDIR)/,$(UNITS)) \
+	$(foreach dropin,orderhookd.service.d orderhookd@.service.d,$(call reload_path,$(dropin))) \
 	$(PREFIX)/lib/sysusers.d/orderhook.conf $(PREFIX)/lib/tmpfiles.d/orderhook.conf \
+	$(PREFIX)/lib/systemd/catalog/orderhook.catalog \
+	$(foreach example,$(EXAMPLES),$(call example_path,$(example))) \
 	$(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
 # $(call install_text,FROM,TO): a text with the paths of this installation in it.
 install_text = install -D -m 644 $(1) "$(DESTDIR)$(2)" && sed -i -e 's|@sbindir@|$(PREFIX)/sbin|g' \
@@ -145,6 +153,11 @@ install: all
 	$(foreach unit,$(UNITS),$(call install_text,systemd/$(unit),$(UNITDIR)/$(unit)) &&) :
 	$(call install_text,systemd/orderhook.sysusers,$(PREFIX)/lib/sysusers.d/orderhook.conf)
 	$(call install_text,systemd/orderhook.tmpfiles,$(PREFIX)/lib/tmpfiles.d/orderhook.conf)
+	$(call install_text,systemd/orderhook.catalog,$(PREFIX)/lib/systemd/catalog/orderhook.catalog)
+	$(foreach dropin,$(RELOAD_DROPINS),$(call install_text,systemd/examples/notify-reload.conf,$(call \
+		reload_path,$(dropin))) &&) :
+	$(foreach example,$(EXAMPLES),$(call install_text,$(example),$(call \
+		example_path,$(example))) &&) :
 	$(foreach page,$(MAN_PAGES),\
 		install -D -m 644 docs/man/$(page) "$(DESTDIR)$(call man_path,$(page))" &&) :
 	[ -e "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf" ] || install -D -m 644 \

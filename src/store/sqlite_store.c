@@ -234,15 +234,9 @@ static int check_identity(struct sqlite_store *store, const struct store_identit
 
 static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 {
-	static const char *const texts[W_MAX] = {
-#define X(name) SQL_##name,
-		WRITER_STATEMENTS(X)
-#undef X
-	};
-	static const char *const names[W_MAX] = {
-#define X(name) #name,
-		WRITER_STATEMENTS(X)
-#undef X
+	static const struct sql_query queries[W_MAX] = {
+#define WRITER_STATEMENT(name) {#name, SQL_##name},
+#include "sqlite_statement.def"
 	};
 	struct connection *connection = &store->connection;
 	int64_t page_bytes = 0;
@@ -260,7 +254,8 @@ static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 	if (!err)
 		err = migrations_run(connection, migrations);
 	for (int i = 0; i < W_MAX && !err; i++)
-		err = statement_prepare(connection, names[i], texts[i], &store->statements[i]);
+		err = statement_prepare(connection, queries[i].name, queries[i].text,
+					&store->statements[i]);
 	/* Or readers of another uid could not read after a clean stop. */
 	sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
 	sqlite3_wal_hook(connection->db, note_wal, store);
