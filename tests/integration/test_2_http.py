@@ -1,4 +1,4 @@
-"""The contract's statuses on the wire. A refusal changes nothing and closes; the daemon serves on."""
+"""The contract's statuses on the wire. A refusal changes nothing, closes, and is served on."""
 
 import json
 import os
