@@ -17,7 +17,7 @@ MAKEFLAGS += -j$(shell nproc) -s
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
-	clang clang-format sqlite3 curl git
+	clang clang-format sqlite3 curl git strace
 
 CSTD := -std=gnu17
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -111,6 +111,10 @@ check-systemd: deps all
 	@ORDERHOOK_BUILD=$(BUILD) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs \
 		-p no:cacheprovider tests/systemd
 
+# What needs more than ten minutes, too.
+check-long: export ORDERHOOK_LONG := 1
+check-long: check
+
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/bench_*.c))
 
 $(BUILD)/bench/%: tests/bench/%.c tests/bench/callbacks.c $(BUILD)/liborderhook.a
@@ -172,7 +176,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build check check-systemd bench lint demo run install uninstall clean
+.PHONY: all deps tests-build check check-long check-systemd bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

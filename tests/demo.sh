@@ -50,9 +50,10 @@ echo "== simulated orders, signed, with a seeded share of faults"
 	--orders 12 --seed 7 --concurrency 4 --retry-interval 200ms
 echo "== orderhook orders"
 "$build/orderhook" -c "$dir/orderhook.conf" orders
-# The one with the most to tell: $11 is the number of its events.
-order=$("$build/orderhook" -c "$dir/orderhook.conf" orders --format csv |
-	awk -F, 'NR > 1 && $11 > n { n = $11; order = $2 } END { print order }')
+# The one with the most to tell: $2 is its number, $11 that of its events. Sorted, so that one seed
+# shows one order, whichever ended first.
+order=$("$build/orderhook" -c "$dir/orderhook.conf" orders --format csv | sort -t, -k2,2 |
+	awk -F, '$11 + 0 > n { n = $11; order = $2 } END { print order }')
 echo "== orderhook show $order"
 "$build/orderhook" -c "$dir/orderhook.conf" show "$order"
 echo "== stopping"

@@ -7,14 +7,14 @@
 #include "orderhook/buf.h"
 #include "orderhook/digest.h"
 
-#define EVENT_ID_BYTES_MAX 64 /* order numbers, shop, courier: [A-Za-z0-9_.:-]{1,64} but courier \
-			       */
+#define EVENT_ID_BYTES_MAX 64 /* order numbers and shop [A-Za-z0-9_.:-]{1,64}, courier */
 #define EVENT_STATUS_MAX 999
 #define EVENT_SUB_ABSENT (-1)
 #define EVENT_NOTES_BYTES 256
-#define EVENT_TIME_AHEAD_MS (10 * 60 * 1000)  /* a later statusChangeTime is no time */
-#define EVENT_SAME_WITHIN_MS (10 * 60 * 1000) /* without a time: equal events this close are one \
-					       */
+/* A statusChangeTime further ahead is no time. */
+#define EVENT_TIME_AHEAD_MS (10 * 60 * 1000)
+/* Of events without a time, equal ones this close are one. */
+#define EVENT_SAME_WITHIN_MS (10 * 60 * 1000)
 
 enum event_kind {
 	EVENT_ORDER = 0, /* a change of an order's status */

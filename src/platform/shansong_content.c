@@ -14,7 +14,6 @@
  * normalised.
  */
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "orderhook/err.h"
@@ -23,14 +22,14 @@
 #define COURIER_FIELDS 3
 #define RECORDS_MAX (JSON_MEMBERS_MAX + COURIER_FIELDS)
 #define HEAD_BYTES 9
-#define NUMBER_BYTES 15
 
 enum record_kind {
-	RECORD_KNOWN = 'k',   /* inside its grammar, in its one spelling */
-	RECORD_COURIER = 'c', /* a field of the courier */
-	RECORD_TEXT = 's',    /* unknown or outside its grammar: a string, or a number's token */
-	RECORD_LITERAL = 'l', /* true, false */
-	RECORD_JSON = 'j'     /* an object or array */
+	RECORD_KNOWN = 'k',    /* inside its grammar, in its one spelling */
+	RECORD_NEGATIVE = 'n', /* the same, a number below zero */
+	RECORD_COURIER = 'c',  /* a field of the courier */
+	RECORD_TEXT = 's',     /* unknown or outside its grammar: a string, or a number's token */
+	RECORD_LITERAL = 'l',  /* true, false */
+	RECORD_JSON = 'j'      /* an object or array */
 };
 
 struct records {
@@ -38,8 +37,6 @@ struct records {
 	size_t n_parts;
 	uint8_t heads[RECORDS_MAX][HEAD_BYTES];
 	size_t n;
-	char numbers[SHANSONG_KEYS][NUMBER_BYTES];
-	size_t n_numbers;
 	char courier[COURIER_FIELDS][SHANSONG_TEXT_BYTES_MAX]; /* decoded */
 };
 
@@ -73,46 +70,44 @@ static void add_as_it_came(struct records *records, const struct json_member *me
 	add(records, kind, member->key, member->value);
 }
 
-/* "020" and "-0" are the numbers 20 and 0. */
-static struct slice number(struct records *records, struct slice text)
+/* "020" is the number 20, and "-0" is 0. */
+static void add_number(struct records *records, struct slice name, struct slice text)
 {
-	char *out = records->numbers[records->n_numbers];
-	int64_t value;
+	bool negative = text.at[0] == '-';
 
-	/* The grammars allow twelve digits. */
-	if (slice_to_i64(text, INT64_MIN / 2, INT64_MAX / 2, &value))
-		return text;
-	records->n_numbers++;
-	return (struct slice){out, (size_t)snprintf(out, NUMBER_BYTES, "%lld", (long long)value)};
-}
-
-static void add_known(struct records *records, enum shansong_key key,
-		      const struct json_member *member, bool from_form)
-{
-	enum shansong_grammar grammar = shansong_grammar(key);
-	struct slice value = member->value;
-
-	if (grammar == GRAMMAR_OBJECT)
-		return;
-	if (!shansong_in_grammar(key, member, from_form)) {
-		add_as_it_came(records, member);
-		return;
+	text.at += negative;
+	text.len -= negative;
+	while (text.len > 1 && text.at[0] == '0') {
+		text.at++;
+		text.len--;
 	}
-	if (grammar == GRAMMAR_SMALL || grammar == GRAMMAR_AMOUNT)
-		value = number(records, value);
-	add(records, RECORD_KNOWN, member->key, value);
+	negative = negative && text.at[0] != '0';
+	add(records, negative ? RECORD_NEGATIVE : RECORD_KNOWN, name, text);
 }
 
-static void add_courier(struct records *records, const struct json_member *courier, bool from_form)
+static void add_known(struct records *records, const struct shansong_view *view)
+{
+	for (int i = 0; i < SHANSONG_KEYS; i++) {
+		enum shansong_key key = (enum shansong_key)i;
+		const struct json_member *member = view->known[key];
+		enum shansong_grammar grammar = shansong_grammar(key);
+		if (!member || key == KEY_SIGN || key == KEY_TIMESTAMP || key == KEY_COURIER)
+			continue;
+		if (view->outside & 1u << key)
+			add_as_it_came(records, member);
+		else if (grammar == GRAMMAR_SMALL || grammar == GRAMMAR_AMOUNT)
+			add_number(records, member->key, member->value);
+		else
+			add(records, RECORD_KNOWN, member->key, member->value);
+	}
+}
+
+static void add_courier(struct records *records, const struct json_object *courier)
 {
 	static const char *const fields[COURIER_FIELDS] = {"id", "mobile", "name"};
-	struct json_object object;
 
-	if (!shansong_in_grammar(KEY_COURIER, courier, from_form) ||
-	    json_scan_object(courier->value, &object))
-		return;
 	for (size_t i = 0; i < COURIER_FIELDS; i++) {
-		const struct json_member *field = json_find(&object, fields[i]);
+		const struct json_member *field = json_find(courier, fields[i]);
 		struct slice value;
 		if (!field || shansong_is_empty(field))
 			continue;
@@ -155,18 +150,14 @@ static void add_unknown(struct records *records, const struct json_object *objec
 }
 
 int shansong_content(const struct json_object *object, const struct shansong_view *view,
-		     bool from_form, uint8_t ret[DIGEST_SHA256_BYTES])
+		     const struct json_object *courier, uint8_t ret[DIGEST_SHA256_BYTES])
 {
 	struct records records;
 
-	records.n = records.n_parts = records.n_numbers = 0;
-	for (int i = 0; i < SHANSONG_KEYS; i++) {
-		enum shansong_key key = (enum shansong_key)i;
-		if (view->known[key] && key != KEY_SIGN && key != KEY_TIMESTAMP)
-			add_known(&records, key, view->known[key], from_form);
-	}
-	if (view->known[KEY_COURIER])
-		add_courier(&records, view->known[KEY_COURIER], from_form);
+	records.n = records.n_parts = 0;
+	add_known(&records, view);
+	if (courier)
+		add_courier(&records, courier);
 	if (view->n_unknown)
 		add_unknown(&records, object, view);
 	assert(records.n <= RECORDS_MAX && records.n_parts == 3 * records.n);

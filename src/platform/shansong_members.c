@@ -72,6 +72,7 @@ void shansong_look(const struct json_object *object, struct shansong_view *ret)
 
 	memset(ret->known, 0, sizeof(ret->known));
 	ret->n_unknown = 0;
+	ret->outside = 0;
 	for (size_t i = 0; i < object->n; i++) {
 		const struct json_member *member = &object->members[i];
 		enum shansong_key key = find(member->key, next);
@@ -156,7 +157,7 @@ static bool is_object(const struct json_member *member, bool from_form)
 			 : member->type == JSON_OBJECT;
 }
 
-bool shansong_is_id(const struct json_member *member)
+static bool is_id(const struct json_member *member)
 {
 	/* Of a number only digits: -1 and 1.5 are numbers too, and made of an id's characters. */
 	return (member->type == JSON_STRING &&
@@ -183,7 +184,7 @@ bool shansong_in_grammar(enum shansong_key key, const struct json_member *member
 	case GRAMMAR_AMOUNT:
 		return is_amount(text);
 	case GRAMMAR_ID:
-		return shansong_is_id(member);
+		return is_id(member);
 	case GRAMMAR_EVENT:
 		return all_of(text, 1, EVENT_ID_BYTES_MAX, is_event_char);
 	case GRAMMAR_PASSWORD:

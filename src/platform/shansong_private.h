@@ -9,7 +9,6 @@
 
 #define SHANSONG_OFFSET_MS (8 * 60 * 60 * 1000) /* China time has no summer time */
 #define SHANSONG_TEXT_BYTES_MAX 512
-#define SHANSONG_SMALL_MAX 999
 
 /*
  * The closed list, in ascending order of the names: the order in which they are signed. `sign` is
@@ -51,6 +50,8 @@ enum shansong_key {
 	SHANSONG_UNKNOWN = SHANSONG_KEYS
 };
 
+_Static_assert(SHANSONG_KEYS <= 32, "shansong_view.outside has a bit for each key");
+
 enum shansong_grammar {
 	GRAMMAR_TEXT = 0,  /* at most SHANSONG_TEXT_BYTES_MAX, no control characters */
 	GRAMMAR_SMALL,     /* 0 to 999, at most three digits */
@@ -75,6 +76,7 @@ struct shansong_view {
 	const struct json_member *known[SHANSONG_KEYS]; /* NULL: absent */
 	uint8_t key_of[JSON_MEMBERS_MAX];               /* of each member: enum shansong_key */
 	size_t n_unknown;
+	uint32_t outside; /* bit 1 << key: found outside its grammar; set by normalising */
 };
 
 /* shansong_members.c. The object's strings must be decoded: shansong_scan(), shansong_form(). */
@@ -83,7 +85,6 @@ const char *shansong_name(enum shansong_key key);
 enum shansong_grammar shansong_grammar(enum shansong_key key);
 bool shansong_in_grammar(enum shansong_key key, const struct json_member *member, bool from_form);
 bool shansong_is_empty(const struct json_member *member); /* null or "" */
-bool shansong_is_id(const struct json_member *member);
 /* Whether the name of a member that is signed after `own` begins inside value, when `next` (the
  * next signed name, or absent) follows it. own = -1: any name. */
 bool shansong_holds_name(int own, struct slice value, struct slice next);
@@ -116,6 +117,7 @@ int shansong_authenticate(const struct endpoint *endpoint, const struct delivery
 int shansong_identify(const struct message *message, struct event *event);
 int shansong_normalise(const struct message *message, const struct delivery *delivery,
 		       struct event *event);
-/* shansong_content.c: the digest by which two deliveries of one event are known as one. */
+/* shansong_content.c: the digest by which two deliveries of one event are known as one. courier is
+ * NULL where there is none. */
 int shansong_content(const struct json_object *object, const struct shansong_view *view,
-		     bool from_form, uint8_t ret[DIGEST_SHA256_BYTES]);
+		     const struct json_object *courier, uint8_t ret[DIGEST_SHA256_BYTES]);

@@ -35,6 +35,10 @@ static int read_row(struct connection *connection, struct statement *statement,
 	struct order_state *state = &known->state;
 	int err;
 
+	/* It is an index of the tally; what nobody could have written must not be one. */
+	if (sqlite3_column_int(handle, FIND_STATUS) < 0 ||
+	    sqlite3_column_int(handle, FIND_STATUS) > EVENT_STATUS_MAX)
+		return tell_bad_column(connection, statement, FIND_STATUS);
 	known->exists = true;
 	ret->order_id = sqlite3_column_int64(handle, FIND_ORDER_ID);
 	state->status = sqlite3_column_int(handle, FIND_STATUS);

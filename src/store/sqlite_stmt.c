@@ -12,9 +12,9 @@
 #include "sqlite_private.h"
 
 static const char *const param_names[P_MAX] = {
-#define X(name) ":" #name,
-	STORE_PARAMS(X)
-#undef X
+#define PARAM(name) ":" #name,
+#include "sqlite_param.def"
+#undef PARAM
 };
 
 _Static_assert(P_MAX <= 64, "struct statement keeps its parameters as bits");
@@ -214,7 +214,7 @@ int statement_prepare(struct connection *connection, const char *name, const cha
 	}
 	if (found != sqlite3_bind_parameter_count(ret->handle)) {
 		snprintf(connection->problem, sizeof(connection->problem),
-			 "%s: has a parameter that STORE_PARAMS does not name", name);
+			 "%s: has a parameter that sqlite_param.def does not name", name);
 		statement_release(ret);
 		return -ERR_INTERNAL;
 	}
@@ -317,8 +317,7 @@ int statement_run(struct connection *connection, struct statement *statement)
 	return err;
 }
 
-static int tell_bad_column(struct connection *connection, const struct statement *statement,
-			   int column)
+int tell_bad_column(struct connection *connection, const struct statement *statement, int column)
 {
 	snprintf(connection->problem, sizeof(connection->problem),
 		 "%s: column %s has a value that orderhook never writes", statement->name,

@@ -20,34 +20,16 @@
 static int flush_status_counts(struct sqlite_store *store)
 {
 	struct statement *statement = &store->statements[W_add_status_count];
-	struct batch_tally *tally = &store->tally;
 	int err = 0;
 
-	for (size_t i = 0; i < tally->n_changes && !err; i++) {
-		if (tally->changes[i].orders == 0)
+	for (int status = 0; status <= EVENT_STATUS_MAX && !err; status++) {
+		int64_t change = store->tally.orders[status];
+		if (change == 0)
 			continue;
-		bind_int(statement, P_status, tally->changes[i].status);
-		bind_int(statement, P_orders, tally->changes[i].orders);
+		bind_int(statement, P_status, status);
+		bind_int(statement, P_orders, change);
 		err = statement_run(&store->connection, statement);
 	}
-	tally->n_changes = 0;
-	return err;
-}
-
-static int count_status(struct sqlite_store *store, int status, int64_t change)
-{
-	struct batch_tally *tally = &store->tally;
-	int err;
-
-	for (size_t i = 0; i < tally->n_changes; i++) {
-		if (tally->changes[i].status == status) {
-			tally->changes[i].orders += change;
-			return 0;
-		}
-	}
-	err = tally->n_changes == STORE_TALLY_STATUSES ? flush_status_counts(store) : 0;
-	if (!err)
-		tally->changes[tally->n_changes++] = (struct store_status_count){status, change};
 	return err;
 }
 
@@ -214,16 +196,11 @@ static bool take_bindings(struct order_known *known, const struct event *event,
 	return bound;
 }
 
-static int count_change(struct sqlite_store *store, const struct order_row *row, int status_before)
+static void count_change(struct batch_tally *tally, const struct order_row *row, int status_before)
 {
-	int status = row->known.state.status;
-	int err = 0;
-
-	if (row->order_id && status == status_before)
-		return 0;
 	if (row->order_id)
-		err = count_status(store, status_before, -1);
-	return err ? err : count_status(store, status, 1);
+		tally->orders[status_before]--;
+	tally->orders[row->known.state.status]++;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -260,7 +237,7 @@ static int add_event(struct sqlite_store *store, struct store_item *item, int64_
 	int status_before = row->known.state.status;
 	bool bound = take_bindings(&row->known, event, judgement->verdict);
 	struct event noted;
-	int err;
+	int err = 0;
 
 	if (judgement->other_courier) {
 		noted = *event;
@@ -268,8 +245,8 @@ static int add_event(struct sqlite_store *store, struct store_item *item, int64_
 		event = &noted;
 	}
 	add_to_row(row, event, judgement);
-	err = count_change(store, row, status_before);
-	if (!err && bound && row->order_id)
+	count_change(&store->tally, row, status_before);
+	if (bound && row->order_id)
 		err = order_bind(store, row);
 	if (!err)
 		err = order_save(store, endpoint_id, event->iss_order_no, row);
@@ -396,8 +373,12 @@ int sqlite_store_write_batch(struct store *base, struct store_item **items, size
 
 	for (size_t i = 0; i < n; i++)
 		items[i]->result = (struct store_result){.err = -ERR_NOT_COMMITTED};
+	/* Before the batch writes: its commit would make a log that was cut as long as before, and
+	 * what was acknowledged in between would be missing without a sign. */
+	err = sqlite_store_check_file(store);
 	/* Before the batch and not after the one that made it due, whose callers wait for it. */
-	err = sqlite_store_checkpoint(store, false);
+	if (!err)
+		err = sqlite_store_checkpoint(store, false);
 	if (!err && n > 0)
 		err = sqlite_store_failed(store, write_transaction(store, items, n));
 	for (size_t i = 0; i < n; i++) {

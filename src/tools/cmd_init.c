@@ -5,10 +5,8 @@
  */
 #include <errno.h>
 #include <libgen.h>
-#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "orderhook/err.h"
 #include "tool_private.h"
@@ -17,9 +15,11 @@
 #define DEFAULT_ENVIRONMENT "production" /* the configuration's default too */
 
 /* The directory that is to hold the store. */
-static int check_directory(struct tool *tool, const char *directory, struct stat *ret)
+static int check_directory(struct tool *tool, const char *directory)
 {
-	if (stat(directory, ret) == 0)
+	struct stat st;
+
+	if (stat(directory, &st) == 0)
 		return 0;
 	if (errno == ENOENT)
 		return tool_fail(
@@ -30,30 +30,16 @@ static int check_directory(struct tool *tool, const char *directory, struct stat
 	return tool_fail(tool, TOOL_STORE, "%s: %s", directory, strerror(errno));
 }
 
-/* A store that root made in the daemon's directory could not be written by the daemon. */
-static void warn_owner(struct tool *tool, const char *path, const char *directory,
-		       const struct stat *st)
-{
-	if (geteuid() != 0 || st->st_uid == 0)
-		return;
-	const struct passwd *user = getpwuid(st->st_uid);
-	tool_note(tool,
-		  "%s belongs to %s and the store to root; if the daemon runs as that user: "
-		  "chown --reference=%s %s*",
-		  directory, user ? user->pw_name : "another user", directory, path);
-}
-
 static int make(struct tool *tool, const char *path, const char *environment)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
 	char copy[PATH_BYTES];
-	struct stat st;
 
 	if (slice_copy(slice_of(path), copy, sizeof(copy)))
 		return tool_fail(tool, TOOL_CONFIG, "the store's path is longer than %d bytes",
 				 PATH_BYTES - 1);
 	const char *directory = dirname(copy);
-	int code = check_directory(tool, directory, &st);
+	int code = check_directory(tool, directory);
 	if (code)
 		return code;
 	int err = store_create(path, environment, &problem);
@@ -65,7 +51,6 @@ static int make(struct tool *tool, const char *path, const char *environment)
 				       "orderhookd\n");
 	else
 		out_f(&tool->out, "next: orderhookd -c %s\n", tool->config->file);
-	warn_owner(tool, path, directory, &st);
 	return TOOL_DONE;
 }
 
@@ -82,7 +67,9 @@ int cmd_init(struct tool *tool, int argc, char **argv)
 		.options = options,
 		.text = "Makes the store that the configuration names, [store] path, for its\n"
 			"environment. A file that is there already is left as it is, and refused\n"
-			"(exit 4). Run it as the daemon's user.\n",
+			"(exit 4). Run it as the daemon's user, or as root: then the store belongs "
+			"to\n"
+			"whom its directory belongs to.\n",
 		.examples = "  sudo -u orderhook orderhook init\n"
 			    "  orderhook --db try.db init --environment test\n",
 	};

@@ -20,6 +20,7 @@
 #define ORDERS_MAX 100000000
 #define RATE_MILLI_MAX (1000000 * UINT64_C(1000))
 #define TIMEOUT_MS_MAX (10 * 60 * 1000)
+#define RETRY_INTERVAL_MS_MAX (24 * 60 * 60 * 1000)
 #define EXIT_SIGNAL 128 /* as a shell says it */
 /* As the captured callbacks have them. */
 #define DEFAULT_CLIENT_ID "clientId"
@@ -185,6 +186,8 @@ static int check_bounds(struct tool *tool, const struct given *given)
 				  HTTP_CLIENT_CONNECTIONS_MAX);
 	if (given->timeout_ms < 1 || given->timeout_ms > TIMEOUT_MS_MAX)
 		return tool_usage(tool, "--timeout: 1ms to 10m are allowed");
+	if (given->retry_interval_ms > RETRY_INTERVAL_MS_MAX)
+		return tool_usage(tool, "--retry-interval: 0 to 1d are allowed");
 	if (given->format == PRINT_CSV)
 		return tool_usage(tool, "--format: a summary is a table or json");
 	return 0;
@@ -321,8 +324,12 @@ static enum sim_command on_tick(void *context, const struct sim_summary *so_far)
 	tell_first(watch, so_far);
 	if (signal_number && watch->signal)
 		return SIM_STOP_NOW;
-	if (signal_number)
+	if (signal_number) {
 		watch->signal = signal_number;
+		progress_clear(&watch->progress);
+		tool_note(watch->tool,
+			  "stopping; what was sent is waited for, once more to give it up");
+	}
 	show_progress(watch, so_far);
 	return watch->signal ? SIM_STOP : SIM_GO_ON;
 }

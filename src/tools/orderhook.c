@@ -143,6 +143,10 @@ static int dispatch(struct tool *tool, int argc, char **argv)
 	int i = 1;
 
 	for (; i < argc && options_is_option(argv[i]); i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
 		code = options_take(tool, tables, argc, argv, &i);
 		if (code)
 			return code;

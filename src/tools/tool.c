@@ -82,10 +82,8 @@ int tool_config(struct tool *tool, const struct config **ret)
 	if (!tool->config) {
 		int err = config_load(file, &tool->config, &problem);
 		if (err)
-			return tool_fail(tool, TOOL_CONFIG, "%s%s",
-					 problem.len ? problem.data : err_text(err),
-					 tool->config_file || tool->db ? ""
-								       : "; -c FILE names another");
+			return tool_fail(tool, TOOL_CONFIG, "%s",
+					 problem.len ? problem.data : err_text(err));
 	}
 	*ret = tool->config;
 	return 0;

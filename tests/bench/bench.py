@@ -1,8 +1,9 @@
-"""Durable callbacks a second and their latency, beside the limits of the same machine in the same run.
+"""Durable callbacks a second and their latency, beside the limits of the same machine, in one run.
 
 `make bench` builds the programs and runs this. Environment: BENCH_SECONDS (of one measurement, 3),
-BENCH_RUNS (3; the median counts), BENCH_FILL (events in the large store, 10000000; 0 leaves it out),
-BENCH_ONLY (words of section names). Results go to build/bench: results.json, table.md, plot.svg.
+BENCH_RUNS (3; the median counts), BENCH_FILL (events in the large store, 10000000; 0 leaves it
+out), BENCH_ONLY (words of section names). Results go to build/bench: results.json, table.md,
+plot.svg.
 
 Every acknowledgement is compared with the store afterwards; a run in which one is missing fails.
 """
@@ -70,7 +71,8 @@ class Daemon:
         with open(f"{self.dir}/conf", "w") as f:
             f.write(f"[server]\nlisten = 127.0.0.1:0\nadmin_listen = unix:{self.dir}/admin.sock\n"
                     f"connection_limit = {connection_limit}\n"
-                    f"[store]\npath = {self.store}\nenvironment = test\nbatch_limit = {batch_limit}\n"
+                    f"[store]\npath = {self.store}\nenvironment = test\n"
+                    f"batch_limit = {batch_limit}\n"
                     "[endpoint shansong]\nplatform = shansong\npath = /callback/shansong\n"
                     f"token = file:{self.dir}/token\nclient_id = clientId\nshop_ids = shopId\n"
                     f"signature = required\nsecrets = file:{self.dir}/secret\n")
@@ -110,7 +112,8 @@ class Daemon:
         """One run of the client; checks every acknowledgement against the store."""
         ledger = f"{self.dir}/ledger"
         before = self.cpu_s()
-        command = [program("bench_load"), "--port", port or self.port, "--path", "/callback/shansong",
+        command = [program("bench_load"), "--port", port or self.port,
+                   "--path", "/callback/shansong",
                    "--token-file", f"{self.dir}/token", "--secret-file", f"{self.dir}/secret",
                    "--connections", connections, "--seconds", seconds, "--rate", rate,
                    "--first-order", Daemon.orders, "--ledger", ledger]

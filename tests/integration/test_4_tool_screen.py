@@ -11,7 +11,7 @@ import unicodedata
 
 import pytest
 
-from conftest import DEADLINE_S, TOKEN, body_of, callback, tool, wait_until
+from conftest import DEADLINE_S, callback, tool, wait_until
 from tool_help import (TOOL, Follower, assert_one_line, damaged, display_width,  # noqa: F401
                        on_terminal, plain, shop)
 
@@ -124,18 +124,13 @@ def test_follow_goes_on_across_restarts_of_the_daemon(make_daemon):
 
 def test_follow_of_an_empty_store_misses_nothing_of_a_burst(daemon):
     follower = Follower(daemon.store)
-    connection = daemon.connect()
-    for number in range(100):
-        connection.send(b"".join([
-            f"POST /callback/shansong/{TOKEN} HTTP/1.1\r\nHost: x\r\n".encode(),
-            b"Content-Type: application/json\r\nContent-Length: ",
-            str(len(body_of(callback(f"B{number}")))).encode(), b"\r\n\r\n",
-            body_of(callback(f"B{number}"))]))
-        assert connection.reply().status == 200
-    connection.close()
-    follower.wait_for(100)
+    follower.process.send_signal(signal.SIGSTOP)
+    for number in range(40):
+        assert daemon.post(callback(f"B{number}")).status == 200
+    follower.process.send_signal(signal.SIGCONT)
+    follower.wait_for(40)
     assert follower.end(signal.SIGTERM) == (0, "")
-    assert follower.ids() == list(range(1, 101))
+    assert follower.ids() == list(range(1, 41))
 
 
 def test_follow_begins_with_the_newest_ten(shop):

@@ -64,6 +64,16 @@ def test_show_takes_the_newest_dispatch_and_names_the_others(shop):
     assert done.stderr == ""
 
 
+def test_show_takes_the_platforms_number_before_a_merchants(daemon):
+    assert daemon.post(callback("X1", orderNo="m1")).status == 200
+    assert daemon.post(callback("X2", orderNo="X1")).status == 200
+    done = tool("show", "X1", "--format", "json", db=daemon.store, check=True)
+    show = json.loads(done.stdout)
+    assert show["order"]["iss_order_no"] == "X1"
+    assert [e["iss_order_no"] for e in show["events"]] == ["X1"]
+    assert "X2" in done.stderr
+
+
 def test_show_of_an_unknown_order_is_3(shop):
     done = tool("show", "nobody", "--format", "json", db=shop.store)
     assert (done.returncode, done.stdout) == (3, "")

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, DEADLINE_S, SECRET, TOKEN, sign_flat, tool, wait_until
+from conftest import BUILD, DEADLINE_S, ROOT, SECRET, TOKEN, sign_flat, tool, wait_until
 
 PATH = "/callback/shansong"
 OK = {"status": 200, "msg": "", "data": None}
@@ -291,6 +291,14 @@ secrets = file:{files}/secret
     assert tool("simulate", "--to", "endpoint:other", conf=str(conf)).returncode == 3
 
 
+def test_a_proxy_of_the_environment_is_not_used(receive, files):
+    receiver = receive(judge)
+    proxies = {name: "http://127.0.0.1:1" for name in ("http_proxy", "all_proxy", "ALL_PROXY")}
+    done = simulate(files, receiver.url, "--orders", "1", "--faults", "none",
+                    env={**proxies, "no_proxy": "", "NO_PROXY": ""})
+    assert done.returncode == 0, done.stderr
+
+
 # ---------------------------------------------------------------- the platform's behaviour
 
 
@@ -466,19 +474,33 @@ def test_a_ledger_that_cannot_be_written_stops_the_run(receive, files):
 # ---------------------------------------------------------------- the user's side
 
 
-def start(files, url, *arguments, **popen):
-    return subprocess.Popen(
-        [os.path.join(BUILD, "orderhook"), "simulate", "--to", url, "--secret-file",
-         str(files / "secret"), "--ledger", str(files / "ledger"), *arguments],
-        stdin=subprocess.DEVNULL, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-                                     "text": True, **popen})
+@pytest.fixture
+def start():
+    """Starts `orderhook` beside the test; what still runs at the end is ended."""
+    started = []
+
+    def run(*arguments, **popen):
+        started.append(subprocess.Popen(
+            [os.path.join(BUILD, "orderhook"), *arguments], stdin=subprocess.DEVNULL,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **popen}))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def keys_and_ledger(files):
+    return "--secret-file", str(files / "secret"), "--ledger", str(files / "ledger")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_the_summary(receive, files, number):
+def test_a_signal_ends_it_with_the_summary(receive, start, files, number):
     receiver = receive(judge)
-    process = start(files, receiver.url, "--orders", "100000", "--rate", "50", "--format", "json",
-                    "--faults", "none")
+    process = start("simulate", "--to", receiver.url, *keys_and_ledger(files), "--orders", "100000",
+                    "--rate", "50", "--format", "json", "--faults", "none")
     wait_until(lambda: len(receiver.requests) > 5)
     process.send_signal(number)
     out, err = process.communicate(timeout=DEADLINE_S)
@@ -488,15 +510,16 @@ def test_a_signal_ends_it_with_the_summary(receive, files, number):
     assert report["finished"] <= report["orders"] < 100000
 
 
-def test_a_second_signal_does_not_wait_for_answers(files):
-    with socket.socket() as silent:
+def test_a_second_signal_does_not_wait_for_answers(start, files):
+    with socket.socket() as silent, open(files / "err", "w+") as err:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
-        process = start(files, f"http://127.0.0.1:{silent.getsockname()[1]}{PATH}",
-                        "--timeout", "10m", "--orders", "3", "--format", "json")
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}{PATH}"
+        process = start("simulate", "--to", url, *keys_and_ledger(files), "--timeout", "10m",
+                        "--orders", "3", "--format", "json", stderr=err)
         wait_until(lambda: os.path.exists(files / "ledger") and ledger(files, "sent"))
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)  # the second one is to be a second one
+        wait_until(lambda: "once more" in open(files / "err").read())
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=DEADLINE_S)
@@ -505,11 +528,12 @@ def test_a_second_signal_does_not_wait_for_answers(files):
     assert len(ledger(files, "outcome")) == len(ledger(files, "sent"))
 
 
-def test_progress_is_for_terminals_only(receive, files):
+def test_progress_is_for_terminals_only(receive, start, files):
     receiver = receive(judge)
     master, slave = pty.openpty()
-    process = start(files, receiver.url, "--orders", "4", "--rate", "60", "--faults", "none",
-                    stderr=slave, env={**os.environ, "TERM": "xterm"})
+    process = start("simulate", "--to", receiver.url, *keys_and_ledger(files), "--orders", "4",
+                    "--rate", "60", "--faults", "none", stderr=slave,
+                    env={**os.environ, "TERM": "xterm"})
     os.close(slave)
     text = b""
     while True:
@@ -545,6 +569,7 @@ def test_the_table_names_what_a_person_asks_for(receive, files):
     (["--to", "http://127.0.0.1:1/x", "--orders", "0"], 2, "--orders"),
     (["--to", "http://127.0.0.1:1/x", "--concurrency", "0"], 2, "--concurrency"),
     (["--to", "http://127.0.0.1:1/x", "--rate", "0"], 2, "--rate"),
+    (["--to", "http://127.0.0.1:1/x", "--retry-interval", "100000000d"], 2, "--retry-interval"),
     (["--to", "http://127.0.0.1:1/x", "--faults", "dupe=1%"], 2, "duplicate"),
     (["--to", "http://127.0.0.1:1/x", "--faults", "bad-signature=1%"], 2, "signed"),
     (["--to", "http://127.0.0.1:1/x", "--form", "flat"], 2, "--secret-file"),
@@ -559,6 +584,15 @@ def test_usage_is_checked_before_anything_is_sent(arguments, code, words):
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert "topsecret" not in done.stderr
+
+
+def test_the_page_names_every_fault_with_its_share():
+    page = open(os.path.join(ROOT, "docs/simulator.md")).read()
+    table = open(os.path.join(ROOT, "include/orderhook/tbl/sim_fault.def")).read()
+    rows = re.findall(r'^SIM_FAULT\(\w+, "([a-z-]+)", (\d+), "([^"]+)"', table, re.M)
+    assert rows
+    for key, share, of in rows:
+        assert f"| `{key}` | {int(share) // 100} % of {of} |" in page
 
 
 # ---------------------------------------------------------------- against the daemon
@@ -640,15 +674,13 @@ def test_the_configured_endpoint_is_reached_by_name(make_daemon, files):
     assert_consistent(daemon, files)
 
 
-def test_nothing_acknowledged_is_lost_when_the_daemon_is_killed(make_daemon, files):
+def test_nothing_acknowledged_is_lost_when_the_daemon_is_killed(make_daemon, start, files):
     path = str(files / "listen.sock")
     daemon = make_daemon(server={"listen": f"unix:{path}"}).init().start()
-    process = subprocess.Popen(
-        [os.path.join(BUILD, "orderhook"), "-c", daemon.conf, "simulate", "--to",
-         "endpoint:shansong", "--orders", "400", "--rate", "1500", "--concurrency", "16",
-         "--retry-interval", "700ms", "--seed", "23", "--faults", "default,slow=0%",
-         "--ledger", str(files / "ledger"), "--format", "json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(
+        "-c", daemon.conf, "simulate", "--to", "endpoint:shansong", "--orders", "400",
+        "--rate", "1500", "--concurrency", "16", "--retry-interval", "700ms", "--seed", "23",
+        "--faults", "default,slow=0%", "--ledger", str(files / "ledger"), "--format", "json")
     for acked in 100, 500:
         wait_until(lambda: os.path.exists(files / "ledger")
                    and open(files / "ledger").read().count('"acked"') > acked)

@@ -114,7 +114,7 @@ class Follower:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A store with the captured order, an order of every verdict, a re-dispatched one; no daemon."""
+    """A store with the captured order, one of every verdict, a re-dispatched one; no daemon."""
     daemon = Daemon(tmp_path_factory.mktemp("shop")).init().start()
     base = "2025-05-30 10:00:"
     members = [

@@ -1,5 +1,6 @@
 """Checks of the C code: form, layers, headers, banned functions, length."""
 
+import concurrent.futures
 import configparser
 import fnmatch
 import os
@@ -166,9 +167,12 @@ def check_headers(tree):
                 # Twice: the second time must be harmless.
                 f.write(f'#include "{tree.path(header)}"\n' * 2)
             sources.append(source)
-        for compiler in ("gcc", "clang"):
-            out, code = tree.run([compiler, "-fsyntax-only", "-std=gnu17", "-Wall", "-Wextra",
-                                  "-Werror", "-D_GNU_SOURCE", "-Iinclude", *flags, *sources])
+        arguments = ["-fsyntax-only", "-std=gnu17", "-Wall", "-Wextra", "-Werror",
+                     "-D_GNU_SOURCE", "-Iinclude", *flags, *sources]
+        compilers = ("gcc", "clang")
+        with concurrent.futures.ThreadPoolExecutor() as both:
+            results = both.map(lambda compiler: tree.run([compiler, *arguments]), compilers)
+        for compiler, (out, code) in zip(compilers, results):
             if code:
                 first = "\n    ".join(out.replace(scratch + "/", "").strip().split("\n")[:8])
                 found.append(f"{compiler}: a header does not compile alone:\n    {first}")

@@ -8,7 +8,8 @@ import tempfile
 
 from tree import ROOT, Skip, Tree
 
-C_MAIN = ("static int setup(void **state)\n{\n\treturn !state;\n}\n\nint main(void)\n{\n\tconst struct CMUnitTest tests[] = {\n"
+C_MAIN = ("static int setup(void **state)\n{\n\treturn !state;\n}\n\n"
+          "int main(void)\n{\n\tconst struct CMUnitTest tests[] = {\n"
           "\t\tcmocka_unit_test(test_a),\n\t};\n"
           "\treturn cmocka_run_group_tests(tests, 0, 0);\n}\n")
 TEST_C = "static void test_a(void **state)\n{\n\tassert_null(state);\n}\n\n" + C_MAIN

@@ -57,7 +57,7 @@ def host_allowed(host):
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_private or address.is_loopback or address.is_unspecified
+    return address.is_multicast or not address.is_global
 
 
 def check_paths(tree):

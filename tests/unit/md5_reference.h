@@ -1,6 +1,7 @@
 /*
- * MD5 as RFC 1321 tells it, with a state that can be set: what a forger needs to go on hashing where
- * a signer stopped. Written for the tests alone, so that they do not check the code with itself.
+ * MD5 as RFC 1321 tells it, with a state that can be set: what a forger needs to go on hashing
+ * where a signer stopped. Written for the tests alone, so that they do not check the code with
+ * itself.
  */
 #pragma once
 
@@ -23,34 +24,33 @@ static const uint32_t md5_constant[64] = {
 	0xd4ef3085, 0x04881d05, 0xd9d4d039, 0xe6db99e5, 0x1fa27cf8, 0xc4ac5665, 0xf4292244,
 	0x432aff97, 0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d, 0x85845dd1,
 	0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb,
-	0xeb86d391
-};
+	0xeb86d391};
 
 static inline struct md5_state md5_begin(void)
 {
-	return (struct md5_state) { { 0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476 }, 0 };
+	return (struct md5_state){{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}, 0};
 }
 
 static inline void md5_block(struct md5_state *state, const uint8_t *block)
 {
-	static const uint8_t shift[4][4]
-		= { { 7, 12, 17, 22 }, { 5, 9, 14, 20 }, { 4, 11, 16, 23 }, { 6, 10, 15, 21 } };
+	static const uint8_t shift[4][4] = {
+		{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
 	uint32_t a = state->word[0], b = state->word[1], c = state->word[2], d = state->word[3];
 
 	for (uint32_t i = 0; i < 64; i++) {
 		uint32_t round = i / 16;
-		uint32_t f = round == 0 ? (b & c) | (~b & d)
-			: round == 1	? (d & b) | (~d & c)
-			: round == 2	? b ^ c ^ d
-					: c ^ (b | ~d);
-		uint32_t at = (round == 0 ? i
-				       : round == 1 ? 5 * i + 1
-				       : round == 2 ? 3 * i + 5
-						    : 7 * i)
-			% 16 * 4;
-		uint32_t sum = a + f + md5_constant[i]
-			+ ((uint32_t)block[at] | (uint32_t)block[at + 1] << 8
-			   | (uint32_t)block[at + 2] << 16 | (uint32_t)block[at + 3] << 24);
+		uint32_t f = round == 0   ? (b & c) | (~b & d)
+			     : round == 1 ? (d & b) | (~d & c)
+			     : round == 2 ? b ^ c ^ d
+					  : c ^ (b | ~d);
+		uint32_t at = (round == 0   ? i
+			       : round == 1 ? 5 * i + 1
+			       : round == 2 ? 3 * i + 5
+					    : 7 * i) %
+			      16 * 4;
+		uint32_t sum = a + f + md5_constant[i] +
+			       ((uint32_t)block[at] | (uint32_t)block[at + 1] << 8 |
+				(uint32_t)block[at + 2] << 16 | (uint32_t)block[at + 3] << 24);
 		uint32_t by = shift[round][i % 4];
 		a = d;
 		d = c;
@@ -95,7 +95,7 @@ static inline void md5_finish(struct md5_state state, const char *at, size_t len
 /* The state that a published digest is. */
 static inline struct md5_state md5_resume(const char *hex, uint64_t bytes)
 {
-	struct md5_state state = { { 0, 0, 0, 0 }, bytes };
+	struct md5_state state = {{0, 0, 0, 0}, bytes};
 
 	for (int i = 0; i < 16; i++) {
 		unsigned byte = 0;

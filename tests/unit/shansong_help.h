@@ -1,6 +1,6 @@
 /*
- * What the tests of the Shansong adapter share: an endpoint, deliveries, bodies made member by member,
- * and the platform's rule as a naive verifier applies it.
+ * What the tests of the Shansong adapter share: an endpoint, deliveries, bodies made member by
+ * member, and the platform's rule as a naive verifier applies it.
  */
 #pragma once
 
@@ -28,25 +28,24 @@
 static char help_secret[] = SECRET;
 static char help_client[] = "clientId";
 static char help_shop[] = "shopId";
-static char *help_shops[] = { help_shop };
-static struct secret help_secrets[] = { { help_secret, sizeof(SECRET) - 1 } };
+static char *help_shops[] = {help_shop};
+static struct secret help_secrets[] = {{help_secret, sizeof(SECRET) - 1}};
 
 /* The samples' endpoint: a token, one secret, if-present. Nothing in it is owned. */
 HELP_UNUSED static struct endpoint help_endpoint(enum signature_mode mode)
 {
-	return (struct endpoint) { .platform = platform_shansong(),
-				   .client_id = help_client,
-				   .shop_ids = { help_shops, 1 },
-				   .signature = mode,
-				   .secrets = help_secrets,
-				   .n_secrets = 1 };
+	return (struct endpoint){.platform = platform_shansong(),
+				 .client_id = help_client,
+				 .shop_ids = {help_shops, 1},
+				 .signature = mode,
+				 .secrets = help_secrets,
+				 .n_secrets = 1};
 }
 
 HELP_UNUSED static struct delivery help_delivery(struct slice body, enum body_type type)
 {
-	return (struct delivery) {
-		.body = body, .type = type, .token_ok = true, .received_ms = NOW_MS
-	};
+	return (struct delivery){
+		.body = body, .type = type, .token_ok = true, .received_ms = NOW_MS};
 }
 
 HELP_UNUSED static int take_delivery(const struct endpoint *endpoint, struct delivery delivery,
@@ -85,9 +84,9 @@ HELP_UNUSED static void help_read(const char *name, struct buf *ret)
 }
 
 #define HELP_SAMPLES 6
-HELP_UNUSED static const char *const help_samples[HELP_SAMPLES]
-	= { "captured-1-20-1.json", "captured-2-30-1.json", "captured-3-20-2.json",
-	    "captured-4-40-1.json", "captured-5-50-1.json", "constructed-60.json" };
+HELP_UNUSED static const char *const help_samples[HELP_SAMPLES] = {
+	"captured-1-20-1.json", "captured-2-30-1.json", "captured-3-20-2.json",
+	"captured-4-40-1.json", "captured-5-50-1.json", "constructed-60.json"};
 
 /* A member as a message carries it. text is what the rule signs. */
 struct pair {
@@ -96,8 +95,14 @@ struct pair {
 	bool token; /* emitted as it is: a number, an object */
 };
 
-#define S(key, text) { key, { text, sizeof(text) - 1 }, false }
-#define N(key, text) { key, { text, sizeof(text) - 1 }, true }
+#define S(key, text)                                 \
+	{                                            \
+		key, {text, sizeof(text) - 1}, false \
+	}
+#define N(key, text)                                \
+	{                                           \
+		key, {text, sizeof(text) - 1}, true \
+	}
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 struct pairs {

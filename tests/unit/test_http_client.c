@@ -350,8 +350,7 @@ static void test_only_this_host_unless_others_are_allowed(void **state)
 		"http://192.0.2.1/", "http://10.0.0.1/",      "http://169.254.169.254/",
 		"http://[fe80::1]/", "http://[2001:db8::1]/", "http://[::ffff:10.0.0.1]/"};
 	static const char *const nowhere[] = {"http://0.0.0.0/", "http://[::]/",
-					      "http://224.0.0.1/", "http://255.255.255.255/",
-					      "http://[ff02::1]/"};
+					      "http://240.0.0.1/", "http://255.255.255.255/"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)

@@ -415,6 +415,7 @@ static void test_every_change_of_one_byte_is_survived(void **state)
 static void test_one_byte_more_or_less_is_survived(void **state)
 {
 	static const char bytes[] = "\"\\{}[]:,-+.0eutfn \n\x01\x7f\x80\xc2\xe9\xff";
+	size_t accepted = 0;
 	size_t len = strlen(sample);
 	char text[sizeof(sample) + 1];
 
@@ -425,13 +426,15 @@ static void test_one_byte_more_or_less_is_survived(void **state)
 		for (size_t j = 0; j < sizeof(bytes); j++) {
 			text[i] = bytes[j];
 			memcpy(text + i + 1, sample + i, len - i);
-			scan((struct slice){text, len + 1});
+			accepted += scan((struct slice){text, len + 1}) == 0;
 		}
 		if (i < len) {
 			memcpy(text + i, sample + i + 1, len - i - 1);
-			scan((struct slice){text, len - 1});
+			accepted += scan((struct slice){text, len - 1}) == 0;
 		}
 	}
+	/* Within a string most of these are at home, in the structure few are. */
+	assert_in_range(accepted, len * sizeof(bytes) / 4, len * sizeof(bytes) * 3 / 4);
 }
 
 int main(void)
