@@ -211,7 +211,8 @@ static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
 	if (!readers.len && writer->alarmed_us)
 		return;
 	writer->alarmed_us = now_us;
-	log_warning("store: the write-ahead log has %lld MB because somebody reads an old state of "
+	log_message(MESSAGE_WAL_GROWS, NULL,
+		    "store: the write-ahead log has %lld MB because somebody reads an old state of "
 		    "the store: %s; it grows until they end",
 		    (long long)bytes / (1024 * 1024),
 		    readers.len ? readers.data : "`lslocks` on its -shm file names them");
