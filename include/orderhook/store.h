@@ -72,6 +72,10 @@ const char *store_problem(const struct store *store);
 /* Size of the write-ahead log in bytes, 0 when it cannot be told. */
 int64_t store_wal_bytes(const struct store *store);
 
+/* Names whose snapshots keep the log from being used again, "process 12 (sqlite3)"; adds nothing
+ * when nobody does or it cannot be told. Only for a store of store_open_writer(). */
+void store_log_readers(const struct store *store, struct buf *out);
+
 /* Orders per status: for the metrics. Counts are kept by the writer, so this reads ten rows. */
 struct store_status_count {
 	int status;

@@ -27,6 +27,8 @@
 
 #define IDLE_ROUND_US 1000000
 #define STATUSES_MAX 16
+#define WAL_ALARM_BYTES (64 * 1024 * 1024)
+#define WAL_ALARM_EVERY_US 60000000
 
 enum job_state {
 	JOB_WAITED = 0,
@@ -50,6 +52,7 @@ struct writer {
 	struct write_job **batch; /* the thread writes it under lock, writer_expire() reads it so */
 	struct store_item **items;
 	int64_t housekept_us; /* the thread's */
+	int64_t alarmed_us;   /* the thread's; 0: never */
 
 	atomic_int failure;
 	_Atomic int64_t progress_us;
@@ -185,13 +188,34 @@ static bool is_final(int err)
 static void note_failure(struct writer *writer, int err)
 {
 	if (!is_final(err)) {
-		log_error("store: batch refused: %s (%s); callers are asked to retry",
-			  err_text(err), store_problem(writer->options.store));
+		log_message(MESSAGE_BATCH_REFUSED, NULL,
+			    "store: batch refused: %s (%s); callers are asked to retry",
+			    err_text(err), store_problem(writer->options.store));
 		return;
 	}
-	log_error("store: %s (%s); nothing more is acknowledged", err_text(err),
-		  store_problem(writer->options.store));
+	log_message(MESSAGE_STORE_FAILED, NULL, "store: %s (%s); nothing more is acknowledged",
+		    err_text(err), store_problem(writer->options.store));
 	atomic_store(&writer->failure, err);
+}
+
+/* A log this long is read by somebody who does not end: the disk fills until they do. */
+static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
+{
+	BUF_AUTO struct buf readers = BUF_INIT(1024);
+
+	if (bytes <= WAL_ALARM_BYTES ||
+	    (writer->alarmed_us && now_us - writer->alarmed_us < WAL_ALARM_EVERY_US))
+		return;
+	store_log_readers(writer->options.store, &readers);
+	/* The file keeps its length when they have ended, and is used again from its beginning. */
+	if (!readers.len && writer->alarmed_us)
+		return;
+	writer->alarmed_us = now_us;
+	log_message(MESSAGE_LOG_HELD, NULL,
+		    "store: the write-ahead log has %lld MB because somebody reads an old state of "
+		    "the store: %s; it grows until they end",
+		    (long long)bytes / (1024 * 1024),
+		    readers.len ? readers.data : "`lslocks` on its -shm file names them");
 }
 
 /* At least every second: is the file still ours, and what do the gauges say. */
@@ -199,6 +223,7 @@ static void housekeep(struct writer *writer, int64_t now_us)
 {
 	struct store *store = writer->options.store;
 	struct store_status_count counts[STATUSES_MAX];
+	int64_t wal_bytes;
 	size_t n = 0;
 	int err;
 
@@ -210,7 +235,9 @@ static void housekeep(struct writer *writer, int64_t now_us)
 		note_failure(writer, err);
 		return;
 	}
-	metrics_wal_bytes(store_wal_bytes(store));
+	wal_bytes = store_wal_bytes(store);
+	metrics_wal_bytes(wal_bytes);
+	warn_of_log(writer, wal_bytes, now_us);
 	if (store_count_orders(store, counts, STATUSES_MAX, &n) == 0) {
 		for (size_t i = 0; i < n; i++)
 			metrics_orders(counts[i].status, counts[i].orders);
@@ -281,7 +308,6 @@ static void *writer_run(void *arg)
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
-	digest_thread_end();
 	return NULL;
 }
 

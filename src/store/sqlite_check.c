@@ -164,6 +164,36 @@ int store_identify(struct connection *connection, const char *path, int newest,
 	return 0;
 }
 
+/* The id in the database alone; "" when it cannot be read so. */
+static void id_without_log(const char *path, char ret[STORE_ID_BYTES])
+{
+	struct connection connection;
+	struct store_identity identity = {0};
+
+	ret[0] = '\0';
+	if (connection_open(&connection, path, SQLITE_OPEN_READONLY, true))
+		return;
+	if (read_identity(&connection, &identity) == 0)
+		memcpy(ret, identity.store_id, STORE_ID_BYTES);
+	connection_close(&connection);
+}
+
+/* SQLite replays whatever log lies beside a database, another store's as well. The stamp is in the
+ * database since it was made, so a log that brings another one was put there. */
+static int check_log_owner(const char *path, const char *store_id, struct buf *problem)
+{
+	char alone[STORE_ID_BYTES];
+
+	id_without_log(path, alone);
+	if (!alone[0] || strcmp(alone, store_id) == 0)
+		return 0;
+	buf_addf(problem,
+		 "%s-wal is the log of another store: %s is store %s and the log is of %s; put its "
+		 "own log back, or move this one away",
+		 path, path, alone, store_id);
+	return -ERR_STORE_CORRUPT;
+}
+
 int store_look(const char *path, int newest, struct store_identity *ret, struct buf *problem)
 {
 	struct connection connection;
@@ -176,5 +206,5 @@ int store_look(const char *path, int newest, struct store_identity *ret, struct 
 	sqlite3_db_config(connection.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	err = store_identify(&connection, path, newest, ret, problem);
 	connection_close(&connection);
-	return err;
+	return err ? err : check_log_owner(path, ret->store_id, problem);
 }

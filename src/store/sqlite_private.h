@@ -20,26 +20,10 @@
 
 /* ------------------------------------------------------------------ statements --------- */
 
-/* Each name is a ":name" of sql/sqlite/queries.sql. */
-#define STORE_PARAMS(X)                                                                            \
-	X(after_id)                                                                                \
-	X(auth)                                                                                    \
-	X(body) X(callback_event) X(content) X(courier_id) X(created_ms) X(endpoint) X(            \
-		endpoint_id) X(environment) X(event_id) X(events) X(first_received_ms)             \
-		X(from_span) X(from_status) X(from_sub_status) X(head) X(iss_order_no) X(          \
-			last_event_id) X(last_occurred_ms) X(last_received_ms) X(notes)            \
-			X(occurred_from) X(occurred_ms) X(order) X(order_id) X(order_no) X(orders) \
-				X(page) X(quarantined) X(reassignments) X(received_from_ms)        \
-					X(received_ms) X(received_to_ms) X(remote) X(shop_id)      \
-						X(since_before_ms) X(since_ms) X(source) X(span)   \
-							X(status) X(store_id) X(sub_status)        \
-								X(to_id) X(to_span) X(verdict)     \
-									X(verdicts)
-
 enum param {
-#define X(name) P_##name,
-	STORE_PARAMS(X)
-#undef X
+#define PARAM(name) P_##name,
+#include "sqlite_param.def"
+#undef PARAM
 	P_MAX
 };
 
@@ -57,7 +41,7 @@ struct connection {
 	char problem[STORE_PROBLEM_BYTES]; /* of the last failure */
 };
 
-/* -ERR_INTERNAL when the statement has a parameter that STORE_PARAMS does not name. */
+/* -ERR_INTERNAL when the statement has a parameter that sqlite_param.def does not name. */
 int statement_prepare(struct connection *connection, const char *name, const char *text,
 		      struct statement *ret);
 void statement_release(struct statement *statement); /* one never prepared is fine */
@@ -135,23 +119,14 @@ int migrations_run(struct connection *connection, const struct sql_text *migrati
 extern const char SQL_identify[];
 extern const char SQL_stamp[];
 
-#define WRITER_STATEMENTS(X)                                                                     \
-	X(begin)                                                                                 \
-	X(commit)                                                                                \
-	X(rollback) X(find_endpoint) X(insert_endpoint) X(find_order) X(history) X(insert_order) \
-		X(update_order) X(bind_order) X(insert_event) X(count_delivery) X(receive_order) \
-			X(insert_other) X(add_status_count) X(widen_span) X(count_orders) X(touch)
-
 enum writer_statement {
-#define X(name) W_##name,
-	WRITER_STATEMENTS(X)
-#undef X
+#define WRITER_STATEMENT(name) W_##name,
+#include "sqlite_statement.def"
 	W_MAX
 };
 
-#define X(name) extern const char SQL_##name[];
-WRITER_STATEMENTS(X)
-#undef X
+#define WRITER_STATEMENT(name) extern const char SQL_##name[];
+#include "sqlite_statement.def"
 
 #define STORE_ENDPOINTS_CACHED 32
 
@@ -189,6 +164,7 @@ struct sqlite_store {
 	int failed; /* a failure after which nothing is written any more */
 
 	int64_t last_event_id; /* committed */
+	int64_t frame_bytes;   /* what a page takes in the log */
 	int64_t wal_pages;     /* in the log, as of the last commit */
 	int64_t wal_copied;    /* of them, copied into the database by the last checkpoint */
 
@@ -207,6 +183,8 @@ int sqlite_store_open(const char *path, const char *environment, const struct sq
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
 /* Copies the log into the database when it has grown by a thousand pages; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
+/* Are both files still the ones that were opened, and not shorter than they were? */
+int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
 
@@ -235,23 +213,14 @@ int order_bind(struct sqlite_store *store, const struct order_row *row);
 
 /* ------------------------------------------------------------------ the reader --------- */
 
-#define READER_STATEMENTS(X)                                                                  \
-	X(read)                                                                               \
-	X(commit)                                                                             \
-	X(last_event) X(last_order) X(next_span) X(previous_span) X(events_up) X(events_down) \
-		X(events_of_order) X(event_row) X(orders_up) X(orders_down) X(orders_named)   \
-			X(order_row) X(raw_event) X(fold_event)
-
 enum reader_statement {
-#define X(name) R_##name,
-	READER_STATEMENTS(X)
-#undef X
+#define READER_STATEMENT(name) R_##name,
+#include "sqlite_statement.def"
 	R_MAX
 };
 
-#define X(name) extern const char SQL_##name[];
-READER_STATEMENTS(X)
-#undef X
+#define READER_STATEMENT(name) extern const char SQL_##name[];
+#include "sqlite_statement.def"
 
 struct store_reader {
 	struct connection connection;

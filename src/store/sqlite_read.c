@@ -32,9 +32,8 @@ static bool may_make_log(const char *path)
 static int prepare_all(struct store_reader *reader)
 {
 	static const struct sql_query queries[R_MAX] = {
-#define X(name) {#name, SQL_##name},
-		READER_STATEMENTS(X)
-#undef X
+#define READER_STATEMENT(name) {#name, SQL_##name},
+#include "sqlite_statement.def"
 	};
 	int err = 0;
 

@@ -20,6 +20,8 @@
 #include "sqlite_private.h"
 
 #define CHECKPOINT_PAGES 1000
+#define WAL_HEADER_BYTES 32
+#define WAL_FRAME_HEADER_BYTES 24
 
 static struct sqlite_store *store_of(struct store *store)
 {
@@ -65,9 +67,8 @@ static int compare_file(struct sqlite_store *store, const char *path, struct fil
 	return 0;
 }
 
-static int check_file(struct store *base)
+int sqlite_store_check_file(struct sqlite_store *store)
 {
-	struct sqlite_store *store = store_of(base);
 	int moved = 0;
 	int err;
 
@@ -83,6 +84,11 @@ static int check_file(struct store *base)
 	return sqlite_store_failed(store, err);
 }
 
+static int check_file(struct store *base)
+{
+	return sqlite_store_check_file(store_of(base));
+}
+
 /* ------------------------------------------------------------------ checkpoints -------- */
 
 static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
@@ -95,6 +101,8 @@ static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
 	if (pages < store->wal_pages)
 		store->wal_copied = 0;
 	store->wal_pages = pages;
+	if (WAL_HEADER_BYTES + pages * store->frame_bytes > store->wal.bytes)
+		store->wal.bytes = WAL_HEADER_BYTES + pages * store->frame_bytes;
 	return SQLITE_OK;
 }
 
@@ -109,11 +117,15 @@ int sqlite_store_checkpoint(struct sqlite_store *store, bool forced)
 		return store->failed;
 	if (!forced && store->wal_pages - store->wal_copied < CHECKPOINT_PAGES)
 		return 0;
+	/* Copying pages into a database that was cut would make it look whole again. */
+	err = sqlite_store_check_file(store);
+	if (err)
+		return err;
 	code = sqlite3_wal_checkpoint_v2(store->connection.db, "main", SQLITE_CHECKPOINT_PASSIVE,
 					 &pages, &copied);
 	if (code == SQLITE_OK) {
 		store->wal_copied = copied;
-		return 0;
+		return sqlite_store_check_file(store);
 	}
 	err = connection_fail(&store->connection, code, "checkpoint");
 	/* A full disk takes nothing from the log: the next batch tries again. */
@@ -222,20 +234,18 @@ static int check_identity(struct sqlite_store *store, const struct store_identit
 
 static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 {
-	static const char *const texts[W_MAX] = {
-#define X(name) SQL_##name,
-		WRITER_STATEMENTS(X)
-#undef X
-	};
-	static const char *const names[W_MAX] = {
-#define X(name) #name,
-		WRITER_STATEMENTS(X)
-#undef X
+	static const struct sql_query queries[W_MAX] = {
+#define WRITER_STATEMENT(name) {#name, SQL_##name},
+#include "sqlite_statement.def"
 	};
 	struct connection *connection = &store->connection;
+	int64_t page_bytes = 0;
 	int persist = 1;
 	int err = connection_harden(connection);
 
+	if (!err)
+		err = connection_pragma_int(connection, "PRAGMA page_size", &page_bytes);
+	store->frame_bytes = page_bytes + WAL_FRAME_HEADER_BYTES;
 	if (!err)
 		err = connection_exec(connection, "PRAGMA journal_mode = WAL;"
 						  "PRAGMA synchronous = FULL;"
@@ -244,7 +254,8 @@ static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 	if (!err)
 		err = migrations_run(connection, migrations);
 	for (int i = 0; i < W_MAX && !err; i++)
-		err = statement_prepare(connection, names[i], texts[i], &store->statements[i]);
+		err = statement_prepare(connection, queries[i].name, queries[i].text,
+					&store->statements[i]);
 	/* Or readers of another uid could not read after a clean stop. */
 	sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
 	sqlite3_wal_hook(connection->db, note_wal, store);

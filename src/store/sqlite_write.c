@@ -373,8 +373,12 @@ int sqlite_store_write_batch(struct store *base, struct store_item **items, size
 
 	for (size_t i = 0; i < n; i++)
 		items[i]->result = (struct store_result){.err = -ERR_NOT_COMMITTED};
+	/* Before the batch writes: its commit would make a log that was cut as long as before, and
+	 * what was acknowledged in between would be missing without a sign. */
+	err = sqlite_store_check_file(store);
 	/* Before the batch and not after the one that made it due, whose callers wait for it. */
-	err = sqlite_store_checkpoint(store, false);
+	if (!err)
+		err = sqlite_store_checkpoint(store, false);
 	if (!err && n > 0)
 		err = sqlite_store_failed(store, write_transaction(store, items, n));
 	for (size_t i = 0; i < n; i++) {

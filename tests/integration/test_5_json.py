@@ -1,5 +1,5 @@
-"""The scanner against a corpus drawn from the grammar, and against an independent reader on mutations
-of it and of the captured callbacks.
+"""The scanner against a corpus drawn from the grammar, and against an independent reader on
+mutations of it and of the captured callbacks.
 
 ORDERHOOK_MUTATIONS says how many (50 000 without it), ORDERHOOK_SEED which ones.
 """
@@ -146,7 +146,8 @@ PIECES = [
     b"{}", b"[]", b'""', b"[[[[", b"]]]]", b'{"a":', b'"status":', b'"Status":1,', b',"token":""',
     b"\\u0000", b"\\u0073", b"\\u00E9", b"\\ud83d", b"\\ude00", b"\\ud83d\\ude00", b"\\u12", b"\\n",
     b"\\/", b"\\q", b"\x00", b"\x01", b"\x1f", b"\x7f", b"\x80", b"\xc0\x80", b"\xc3\xa9", b"\xc3",
-    b"\xed\xa0\x80", b"\xe9\x97\xaa", b"\xe9\x97", b"\xf0\x9f\x98\x80", b"\xf4\x90\x80\x80", b"\xff",
+    b"\xed\xa0\x80", b"\xe9\x97\xaa", b"\xe9\x97", b"\xf0\x9f\x98\x80", b"\xf4\x90\x80\x80",
+    b"\xff",
     b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"/**/", b"//", b"#",
 ]
 
@@ -165,7 +166,8 @@ class Mutator:
 
     def text(self):
         text = self.random.choice(self.bases)
-        for change in self.random.choices(self.changes, self.weights, k=self.random.choice((1, 1, 1, 2, 3))):
+        n = self.random.choice((1, 1, 1, 2, 3))
+        for change in self.random.choices(self.changes, self.weights, k=n):
             text = change(text)
         return text
 

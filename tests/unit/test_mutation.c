@@ -22,6 +22,24 @@ static void test_no_name_holds_another_but_at_its_beginning(void **state)
 	}
 }
 
+static void test_the_names_looked_for_are_those_that_can_be_signed(void **state)
+{
+	const int own = KEY_ORDER_NO;
+
+	(void)state;
+	/* `sign` is in no signed string, so it may stand in an order number; names before its own
+	 * cannot follow it. */
+	assert_false(shansong_holds_name(own, SLICE("design-1"), SLICE("")));
+	assert_false(shansong_holds_name(own, SLICE("orderNo-courier"), SLICE("")));
+	assert_true(shansong_holds_name(own, SLICE("a-token"), SLICE("")));
+	assert_true(shansong_holds_name(-1, SLICE("all data"), SLICE("")));
+	assert_true(shansong_holds_name(-1, SLICE("x courier"), SLICE("")));
+	/* Half of a name counts where the next key makes it whole, and not else. */
+	assert_true(shansong_holds_name(-1, SLICE("clientI"), SLICE("drawback")));
+	assert_false(shansong_holds_name(-1, SLICE("clientI"), SLICE("issOrderNo")));
+	assert_false(shansong_holds_name(-1, SLICE("clientI"), SLICE("")));
+}
+
 static uint32_t next_random(uint32_t *state)
 {
 	*state ^= *state << 13;
@@ -102,6 +120,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_name_holds_another_but_at_its_beginning),
+		cmocka_unit_test(test_the_names_looked_for_are_those_that_can_be_signed),
 		cmocka_unit_test(test_mutations_are_signed_only_where_they_say_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

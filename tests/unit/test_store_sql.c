@@ -23,10 +23,10 @@ static void test_every_statement_can_be_explained(void **state)
 static void test_every_statement_is_one_and_is_prepared_by_somebody(void **state)
 {
 	static const char *const used[] = {
-#define X(name) #name,
-		WRITER_STATEMENTS(X) READER_STATEMENTS(X)
-#undef X
-			"stamp",
+#define WRITER_STATEMENT(name) #name,
+#define READER_STATEMENT(name) #name,
+#include "../../src/store/sqlite_statement.def"
+		"stamp",
 		"identify",
 	};
 	struct fixture *f = *state;

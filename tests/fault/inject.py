@@ -1,0 +1,440 @@
+"""A kill, or a failure, at every system call that the daemon makes.
+
+First the calls are enumerated: strace watches one start, one request from its arrival to the ack,
+one duplicate, one request that is preceded by a checkpoint, one stop. Then, for each call of each
+thread, the same is done once more with a SIGKILL on entry of that call (`kill`), or with the call
+failing once with each errno that fits it (`fail`).
+
+Whatever happens: what was acknowledged is stored, once; the daemon answers or closes within five
+seconds; it serves on or exits with 0, 74 or 78 within five seconds, and never by a signal that we
+did not send; a start afterwards recovers, and the platform's retry is acknowledged.
+
+A failing call is not carried out, so calls that cannot fail without effect in a real kernel are
+left alone: futex (a wake-up would be lost), eventfds, unlocking, close, munmap, brk (it fails by
+returning what was, which strace cannot say), poll (no signal reaches a thread that polls), and the
+calls that never fail.
+
+    tests/fault/inject.py kill
+    tests/fault/inject.py fail --sample 60 --seed 1
+"""
+
+import argparse
+import collections
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests/integration"))
+
+from conftest import Daemon, TOKEN, body_of, callback, request, wait_until  # noqa: E402
+
+PATH = "/callback/shansong/" + TOKEN
+LIMIT_S = 5
+CHECKPOINT_BYTES = 1010 * (4096 + 24)
+DISK = ("EIO", "ENOSPC")
+ERRORS = {
+    "openat": ("EIO", "EMFILE", "ENOSPC"), "read": ("EIO", "EINTR"), "pread64": ("EIO", "EINTR"),
+    "write": ("EIO", "ENOSPC", "EAGAIN"), "pwrite64": ("EIO", "ENOSPC", "EINTR"),
+    "fdatasync": DISK, "fsync": DISK, "ftruncate": DISK, "fallocate": DISK, "unlink": ("EIO",),
+    "newfstatat": ("EIO", "ENOMEM"), "fstat": ("EIO",), "lseek": ("EIO",), "fchown": ("EIO",),
+    "access": ("EIO",), "readlink": ("EIO",), "getcwd": ("ENOMEM",), "getdents64": ("EIO",),
+    "fcntl": ("EIO", "EAGAIN", "EINTR"), "flock": ("EIO", "EINTR", "EAGAIN"),
+    "mmap": ("ENOMEM",), "mremap": ("ENOMEM",), "mprotect": ("ENOMEM",),
+    "clone3": ("EAGAIN", "ENOMEM"), "clone": ("EAGAIN",), "eventfd2": ("EMFILE", "ENOMEM"),
+    "pipe2": ("EMFILE",), "getrandom": ("EINTR", "EAGAIN"),
+    "rt_sigtimedwait": ("EINTR", "EAGAIN"), "clock_nanosleep": ("EINTR",),
+    "socket": ("EMFILE", "ENOMEM"), "bind": ("ENOMEM",), "listen": ("ENOMEM",),
+    "connect": ("EAGAIN",), "accept4": ("EMFILE", "EAGAIN", "EINTR", "ENOMEM"),
+    "getsockname": ("ENOBUFS",), "getsockopt": ("ENOBUFS",), "setsockopt": ("ENOMEM",),
+    "recvfrom": ("EAGAIN", "EINTR", "EIO"), "recvmsg": ("EAGAIN", "EIO"),
+    "sendto": ("EAGAIN", "EINTR", "EIO"), "sendmsg": ("EAGAIN", "EINTR", "EIO"),
+    "writev": ("EAGAIN", "EIO"), "shutdown": ("ENOTCONN",),
+}
+THREADS = ("main", "writer", "http", "admin")
+PHASES = ("start", "request", "duplicate", "checkpoint", "stop")
+
+Point = collections.namedtuple("Point", "phase thread call when error")
+
+
+class Violation(Exception):
+    pass
+
+
+def can_trace():
+    """None, or why strace cannot watch a process of ours."""
+    if not shutil.which("strace"):
+        return "strace is not installed"
+    done = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True)
+    return None if done.returncode == 0 else "strace may not trace here: " + done.stderr.strip()
+
+
+class Bench:
+    """A store, the daemon on it, and what was acknowledged."""
+
+    def __init__(self, directory):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = free.getsockname()
+        # A port of its own: what tells the port may be what is made to fail.
+        self.daemon = Daemon(directory, server={
+            "listen": "127.0.0.1:%d" % address[1], "commit_timeout": "3s",
+            "request_timeout": "4s"})
+        self.daemon.address = address
+        self.daemon.init()
+        self.acked = set()
+        self.n = 0
+        self.running = False
+
+    def start(self):
+        if not self.running:
+            self.daemon.start()
+            self.running = True
+
+    def ended(self):
+        """Takes note of an end: its exit code."""
+        self.running = False
+        self.daemon.stop()
+        return self.daemon.process.returncode
+
+    def post(self, key, size=0, deadline_s=LIMIT_S):
+        """The status, or None when the daemon closed; an answer must come in time."""
+        body = body_of(callback(key, ballast="x" * size))
+        try:
+            connection = self.daemon.connect()
+        except OSError:
+            return None
+        connection.sock.settimeout(deadline_s)
+        try:
+            connection.send(request(PATH, body))
+            reply = connection.reply()
+        except TimeoutError:
+            raise Violation(f"neither an answer nor a close within {deadline_s} s")
+        except OSError:
+            reply = None
+        finally:
+            connection.close()
+        if reply and reply.status == 200:
+            self.acked.add(key)
+        return reply and reply.status
+
+    def new_key(self):
+        self.n += 1
+        return f"K{self.n}"
+
+    def check(self):
+        rows = self.daemon.rows("SELECT iss_order_no, count(*) FROM order_log GROUP BY 1")
+        counts = dict(rows)
+        lost = self.acked - set(counts)
+        if lost:
+            raise Violation(f"acknowledged and not stored: {sorted(lost)}")
+        twice = [key for key, n in rows if n != 1]
+        if twice:
+            raise Violation(f"stored more than once: {twice}")
+        return counts
+
+    def fill_log(self):
+        """So that the next batch is preceded by a checkpoint."""
+        while os.path.getsize(self.daemon.store + "-wal") < CHECKPOINT_BYTES:
+            if self.post(self.new_key(), 60000) != 200:
+                raise Violation("the log could not be filled")
+
+    def empty_log(self):
+        """The log is as long as it ever was until a clean stop; the harness needs it short."""
+        if self.running:
+            self.daemon.stop()
+            self.running = False
+        self.start()
+
+    def close(self):
+        if self.daemon.process and self.daemon.process.poll() is None:
+            self.daemon.process.kill()
+            self.daemon.process.wait()
+
+
+# ---------------------------------------------------------------------- strace ---------
+
+class Strace:
+    """Attached to one thread, or to all of them."""
+
+    def __init__(self, bench, thread, *expressions):
+        pid = bench.daemon.process.pid
+        tids = sorted(int(tid) for tid in os.listdir(f"/proc/{pid}/task"))
+        target = tids[THREADS.index(thread)] if thread else pid
+        self.path = os.path.join(bench.daemon.dir, "strace")
+        arguments = [a for e in expressions for a in ("-e", e)]
+        self.process = subprocess.Popen(
+            ["strace", "-y", *([] if thread else ["-f"]), "-p", str(target), "-o", self.path,
+             *arguments], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+        def attached():
+            # The last thread of all, so that every one is watched. What the daemon does by itself
+            # every second may already have met its end.
+            try:
+                with open(f"/proc/{pid}/task/{target if thread else tids[-1]}/status") as f:
+                    return f"TracerPid:\t{self.process.pid}" in f.read()
+            except (FileNotFoundError, ProcessLookupError):
+                return True
+            finally:
+                if self.process.poll():
+                    raise Violation(f"strace: {self.process.stderr.read().decode()}")
+        wait_until(attached)
+
+    def detach(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(LIMIT_S)
+        with open(self.path, errors="replace") as f:
+            return f.read()
+
+
+def calls_of(trace):
+    """Per thread, how often each call was made, and which of them never fail."""
+    counts = collections.defaultdict(collections.Counter)
+    sure = set()
+    for line in trace.splitlines():
+        made = re.match(r"(\d+)\s+([a-z]\w+)\((\d+<anon_inode:\[eventfd|.*F_UNLCK)?", line)
+        if made:
+            tid, call = int(made.group(1)), made.group(2)
+            counts[tid][call] += 1
+            if made.group(3):
+                sure.add((tid, call, counts[tid][call]))
+    return counts, sure
+
+
+def act(bench, phase, key):
+    """What is done in a phase; the status of a request."""
+    if phase == "stop":
+        bench.daemon.process.send_signal(signal.SIGTERM)
+        return None
+    return bench.post(key)
+
+
+def prepare(bench, phase):
+    """Brings the daemon to where the phase begins; the key of the request."""
+    if phase == "checkpoint":
+        bench.empty_log()
+        bench.fill_log()
+    bench.start()
+    key = bench.new_key()
+    if phase == "duplicate" and bench.post(key) != 200:
+        raise Violation("a healthy daemon did not acknowledge")
+    return key
+
+
+def enumerate_attached(bench, phase):
+    """(thread, call, which of them) of one request or stop."""
+    key = prepare(bench, phase)
+    tids = sorted(int(tid) for tid in os.listdir(f"/proc/{bench.daemon.process.pid}/task"))
+    strace = Strace(bench, None, "trace=all")
+    status = act(bench, phase, key)
+    if phase == "stop":
+        bench.daemon.wait_exit(LIMIT_S)
+        bench.ended()
+    elif status != 200:
+        raise Violation(f"a watched daemon answered {status}")
+    counts, sure = calls_of(strace.detach())
+    return [(THREADS[tids.index(tid)], call, n) for tid in tids if tid in counts
+            for call, last in sorted(counts[tid].items()) for n in range(1, last + 1)
+            if (tid, call, n) not in sure]
+
+
+def enumerate_start(bench):
+    """(thread, call, which of them) from main on: the loader's calls are not ours."""
+    bench.empty_log()
+    bench.daemon.stop()
+    path = os.path.join(bench.daemon.dir, "strace")
+    bench.daemon.start(wrap=("strace", "-D", "-f", "-y", "-o", path))
+    bench.daemon.stop(signal.SIGKILL)
+    bench.running = False
+    wait_until(lambda: "killed by SIGKILL" in open(path, errors="replace").read())
+    trace = open(path, errors="replace").read()
+    before, _, after = trace.partition(bench.daemon.conf + '", O_RDONLY')
+    if not after:
+        raise Violation("the configuration is never opened")
+    main = int(trace.split()[0])
+    # The call that the partition cuts off is the first one of after.
+    early = calls_of(before[:before.rindex("\n") + 1])[0][main]
+    counts, sure = calls_of(trace)
+    return [("main", call, n) for call, last in sorted(counts[main].items())
+            for n in range(early[call] + 1, last + 1) if (main, call, n) not in sure]
+
+
+def points(bench, mode, phases):
+    """Every point of these phases at which something can be injected."""
+    found = []
+
+    def errors(call):
+        return ("KILL",) if mode == "kill" else ERRORS.get(call, ())
+
+    for phase in phases:
+        calls = enumerate_start(bench) if phase == "start" else enumerate_attached(bench, phase)
+        # strace counts each thread's calls by themselves, and would fail an eventfd's, too.
+        found += [Point(phase, *call, error) for call in calls for error in errors(call[1])
+                  if (phase, call[1]) != ("start", "write")]
+    return found
+
+
+# ---------------------------------------------------------------------- one point ------
+
+def inject_of(point):
+    what = "signal=KILL" if point.error == "KILL" else f"error={point.error}"
+    return f"trace={point.call}", f"inject={point.call}:{what}:when={point.when}"
+
+
+def wait_end(bench, allowed):
+    """The exit code of a daemon that must end now."""
+    try:
+        bench.daemon.wait_exit(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        raise Violation(f"it did not end within {LIMIT_S} s")
+    code = bench.ended()
+    if code not in allowed:
+        raise Violation(f"it ended with {code}, allowed are {sorted(allowed)}")
+    return code
+
+
+def serves_or_ends(bench, allowed):
+    """After a fault the daemon acknowledges again within five seconds, or has given up."""
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        if bench.daemon.process.poll() is not None:
+            return f"exit {wait_end(bench, allowed)}"
+        if bench.post(bench.new_key()) == 200:
+            return "served on"
+        time.sleep(0.05)
+    raise Violation(f"alive, and nothing acknowledged for {LIMIT_S} s")
+
+
+def run_start(bench, point):
+    if bench.running:
+        bench.daemon.stop()
+    path = os.path.join(bench.daemon.dir, "strace")
+    arguments = [a for e in inject_of(point) for a in ("-e", e)]
+    bench.daemon.start(wait=False, wrap=("strace", "-D", "-f", "-y", "-o", path, *arguments))
+    bench.running = True
+    killed = {-signal.SIGKILL} if point.error == "KILL" else set()
+    outcome = serves_or_ends(bench, {74, 78} | killed)
+    if bench.running:
+        bench.empty_log()  # strace follows this daemon to its end: the next one is our own
+    return outcome
+
+
+def run_attached(bench, point):
+    key = prepare(bench, point.phase)
+    strace = Strace(bench, point.thread, *inject_of(point))
+    killed = {-signal.SIGKILL} if point.error == "KILL" else set()
+    try:
+        status = act(bench, point.phase, key)
+        if point.phase == "stop":
+            return f"exit {wait_end(bench, {0, 74} | killed)}"
+        outcome = serves_or_ends(bench, {74} | killed)
+        return f"{status or 'closed'}, {outcome}"
+    finally:
+        strace.detach()
+        # Nothing of what was acked may depend on the process's memory; a retry must be taken.
+        if bench.daemon.process.poll() is not None and bench.running:
+            bench.ended()
+
+
+def run_point(bench, point):
+    """The outcome in words; a Violation when the promise is broken."""
+    before = len(bench.acked)
+    outcome = run_start(bench, point) if point.phase == "start" else run_attached(bench, point)
+    bench.check()
+    if not bench.running:
+        bench.start()
+        key = f"K{bench.n}"
+        if bench.post(key) != 200:
+            raise Violation("the retry after a restart was not acknowledged")
+        bench.check()
+    return outcome, len(bench.acked) - before
+
+
+def hit_sure_call(bench):
+    """True when, by what the daemon did meanwhile, another call was hit: one that never fails."""
+    with open(os.path.join(bench.daemon.dir, "strace"), errors="replace") as f:
+        hit = [line for line in f if "(INJECTED)" in line]
+    return bool(hit) and all("F_UNLCK" in line or "eventfd" in line for line in hit)
+
+
+def choose(all_points, sample, seed):
+    """A sample that has every (phase, call, error) before it has one of them twice."""
+    if not sample or sample >= len(all_points):
+        return all_points
+    order = random.Random(seed)
+    shuffled = order.sample(all_points, len(all_points))
+    seen = set()
+    first, rest = [], []
+    for point in shuffled:
+        kind = (point.phase, point.call, point.error)
+        (rest if kind in seen else first).append(point)
+        seen.add(kind)
+    return (first + rest)[:sample]
+
+
+def run(mode, sample=0, seed=1, phases=None, tell=None):
+    """Figures; "violations" names each point that broke the promise."""
+    phases = phases or (("request",) if mode == "kill" else PHASES)
+    directory = tempfile.mkdtemp(prefix="orderhook-inject-")
+    bench = Bench(directory)
+    figures = {"points": 0, "runs": 0, "acked": 0, "lost": 0, "violations": [], "outcomes": {}}
+    outcomes = collections.Counter()
+    try:
+        everything = points(bench, mode, phases)
+        figures["points"] = len(everything)
+        for point in choose(everything, sample, seed):
+            figures["runs"] += 1
+            try:
+                outcome, acked = run_point(bench, point)
+                outcomes[outcome] += 1
+                figures["acked"] += acked
+            except (Violation, AssertionError) as why:
+                outcome = "set aside: the call hit cannot fail"
+                if hit_sure_call(bench):
+                    outcomes[outcome] += 1
+                else:
+                    figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
+                    outcome = "VIOLATION " + str(why)
+                bench.close()
+                shutil.rmtree(directory)
+                os.mkdir(directory)
+                bench = Bench(directory)
+            if tell:
+                tell(f"{' '.join(map(str, point))}: {outcome}")
+    finally:
+        bench.close()
+        shutil.rmtree(directory, ignore_errors=True)
+    figures["outcomes"] = dict(outcomes)
+    return figures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("mode", choices=("kill", "fail"))
+    parser.add_argument("--sample", type=int, default=0, help="so many points; 0: every one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--phase", action="append", choices=PHASES)
+    parser.add_argument("-v", action="store_true", help="a line for each point")
+    options = parser.parse_args()
+    if can_trace():
+        print("inject.py: " + can_trace(), file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    figures = run(options.mode, options.sample, options.seed, options.phase,
+                  (lambda line: print(line, file=sys.stderr, flush=True)) if options.v else None)
+    print(json.dumps({"harness": "inject " + options.mode, "seed": options.seed, **figures,
+                      "seconds": round(time.monotonic() - began, 1)}))
+    return 1 if figures["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
