@@ -92,7 +92,7 @@ def test_refused_with_the_contracts_status_and_nothing_stored(served, name):
     reply = connection.reply()
     assert reply.status == status
     assert reply.headers["connection"].lower() == "close"
-    if name not in LIBRARYS_OWN or reply.headers["content-type"].startswith("application/json"):
+    if name not in LIBRARYS_OWN or reply.body.startswith(b"{"):
         assert json.loads(reply.body)["status"] == status
         assert set(json.loads(reply.body)) == {"status", "msg", "data"}
     assert connection.closed() and connection.buffer == b""
