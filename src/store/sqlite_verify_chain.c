@@ -10,6 +10,9 @@
  * order's" and "none" was hashed is not stored, so both are tried; in this way the order's own
  * columns are covered, too.
  *
+ * Where SQLite's check has found damage, each event is also looked up by its number: in a table
+ * that is out of order the walk meets events that nobody else finds.
+ *
  * A page that cannot be read is gone through number by number: what still can be read is compared,
  * and the rest is named.
  */
@@ -34,6 +37,7 @@ enum chain_extra {
 struct walk {
 	struct verify *verify;
 	int64_t last_id; /* of the last event that was seen, or pruned */
+	bool damaged;    /* SQLite's check has found something */
 	bool linked;     /* what stands before the next event is known */
 	uint8_t stored[CHAIN_BYTES];
 	uint8_t computed[CHAIN_BYTES];
@@ -281,6 +285,24 @@ static int check_hole(struct walk *walk, int64_t id)
 	return 0;
 }
 
+static int check_lookup(struct walk *walk, sqlite3_stmt *handle, int64_t id)
+{
+	struct store_reader *reader = walk->verify->reader;
+	struct statement *statement = &reader->statements[R_raw_event];
+	int err;
+
+	if (!walk->damaged)
+		return 0;
+	bind_int(statement, P_event_id, id);
+	err = statement_step(&reader->connection, statement);
+	statement_reset(statement);
+	if (err < 0 && !verify_is_damage(err))
+		return err;
+	if (err != 1)
+		found_event(walk, FINDING_ORDER, handle, id);
+	return 0;
+}
+
 static int take_row(struct walk *walk, sqlite3_stmt *handle)
 {
 	int64_t id = sqlite3_column_int64(handle, 0);
@@ -293,6 +315,8 @@ static int take_row(struct walk *walk, sqlite3_stmt *handle)
 	err = check_hole(walk, id);
 	walk->last_id = id;
 	walk->verify->totals.events++;
+	if (!err)
+		err = check_lookup(walk, handle, id);
 	return err ? err : check_event(walk, handle);
 }
 
@@ -376,7 +400,8 @@ static int newest_of(struct verify *verify, enum reader_statement which, int64_t
 int verify_chain(struct verify *verify, const char *store_id, int64_t last_number)
 {
 	bool compared = verify->totals.head == STORE_HEAD_COMPARED;
-	struct walk walk = {.verify = verify, .linked = true};
+	struct walk walk = {
+		.verify = verify, .damaged = verify->totals.findings > 0, .linked = true};
 	int64_t newest = compared ? verify->head.event_id : 0;
 	int64_t to;
 	int err = newest_of(verify, R_newest_event, &newest);
