@@ -441,6 +441,5 @@ int main(int argc, char **argv)
 	       (long long)figures->harmless, (long long)figures->harmless_found,
 	       (long long)figures->unopened, (long long)figures->missed,
 	       (double)figures->slowest_us / 1000);
-	digest_thread_end();
 	return figures->missed || figures->slowest_us > SLOW_US ? 1 : 0;
 }
