@@ -38,8 +38,8 @@ def test_verify_beside_the_daemon_finds_nothing(daemon):
 def test_verify_names_the_changed_event_in_every_format(daemon):
     post_orders(daemon, 3)
     assert daemon.stop() == 0
-    change(daemon.store, "UPDATE event SET body = replace(body, 'TDV', 'TDX') WHERE event_id = 2")
-    change(daemon.store, "UPDATE event SET body = CAST(body AS BLOB) WHERE event_id = 2")
+    change(daemon.store, "UPDATE event SET body = CAST(replace(body, 'TDV', 'TDX') AS BLOB)"
+                         " WHERE event_id = 2")
     found = [json.loads(tool("verify", "--format", "json", db=daemon.store).stdout)[0],
              json.loads(tool("verify", "--format", "jsonl", db=daemon.store).stdout),
              next(csv.DictReader(tool("verify", "--format", "csv",
