@@ -86,7 +86,7 @@ static void clean_up(void)
 		nftw(run.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static void die(const char *what)
+__attribute__((noreturn)) static void die(const char *what)
 {
 	fprintf(stderr, "flip_driver: %s\n", what);
 	exit(2);
