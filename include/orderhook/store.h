@@ -136,6 +136,7 @@ struct order_filter {
 	const char *shop_id;
 	const char *order;        /* issOrderNo or orderNo */
 	int64_t since_before_ms;  /* in its state since before this instant */
+	int64_t quarantined;      /* at least so many of its events are in quarantine */
 	int64_t received_from_ms; /* last_received within [from, to) */
 	int64_t received_to_ms;
 	int64_t limit; /* the newest ones, oldest of them first; 0: all */
@@ -164,5 +165,16 @@ void store_cursor_close(struct store_cursor *cursor);
 
 /* The stored bytes of one event, appended. -ERR_NOT_FOUND. Either buffer may be NULL. */
 int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head);
+
+/* A callback that was received, by the clock, more than a second before the one before it. */
+struct store_receipt_step {
+	int64_t event_id;
+	int64_t received_ms;
+	int64_t before_ms; /* when the one before it was received */
+};
+/* The first cap of them among the newest `newest` events. */
+int store_receipt_steps(struct store_reader *reader, int64_t newest,
+			struct store_receipt_step *steps, size_t cap, size_t *ret_n);
+
 /* What order_fold() takes of one event. -ERR_NOT_FOUND. */
 int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret);

@@ -186,6 +186,7 @@ WHERE order_id > :after_id AND order_id <= :to_id
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id LIMIT :page
@@ -196,6 +197,7 @@ WHERE order_id > :after_id AND order_id <= :to_id
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id DESC LIMIT :page
@@ -208,6 +210,7 @@ WHERE order_id IN (
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id
@@ -233,3 +236,9 @@ WHERE event_id = :event_id
 SELECT head, body FROM event WHERE event_id = :event_id
 UNION ALL
 SELECT head, body FROM other WHERE event_id = :event_id
+
+-- What was readmitted keeps its first receipt, so it tells nothing of the clock.
+-- query: receipts
+SELECT event_id, received_ms FROM event
+WHERE event_id > :after_id AND source = 0
+ORDER BY event_id
