@@ -178,3 +178,25 @@ int store_receipt_steps(struct store_reader *reader, int64_t newest,
 
 /* What order_fold() takes of one event. -ERR_NOT_FOUND. */
 int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret);
+
+/* ------------------------------------------------------------------ backup ------------- */
+
+struct store_backup {
+	int64_t events;
+	int64_t orders;
+	int64_t last_event_id;
+	int64_t bytes;
+	char environment[65];
+};
+
+/* Asked now and then; true ends what is under way. */
+typedef bool (*store_stop_fn)(void *context);
+
+/*
+ * Copies the store, as it is at this moment, to a new file, beside a running daemon or without one:
+ * complete, checked (integrity, identity, counts) and on disk before it gets its name, and readable
+ * by the group. -ERR_STORE_EXISTS for a file that is there; errors of store_open_reader();
+ * -ERR_STORE_IO, _FULL, _CORRUPT. Whatever fails, or is stopped, leaves no file behind.
+ */
+int store_backup(const char *path, const char *file, store_stop_fn stop, void *context,
+		 struct store_backup *ret, struct buf *problem);

@@ -242,3 +242,6 @@ SELECT head, body FROM other WHERE event_id = :event_id
 SELECT event_id, received_ms FROM event
 WHERE event_id > :after_id AND source = 0
 ORDER BY event_id
+
+-- query: backup
+VACUUM INTO :file
