@@ -179,6 +179,33 @@ int store_receipt_steps(struct store_reader *reader, int64_t newest,
 /* What order_fold() takes of one event. -ERR_NOT_FOUND. */
 int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret);
 
+/* ------------------------------------------------------------------ history ------------ */
+
+/* One stored event as it arrived: what judging it again takes. */
+struct store_arrival {
+	struct order_event event;              /* with its stored verdict */
+	char order_no[EVENT_ID_BYTES_MAX + 1]; /* "" where it is the order's, or absent */
+	char shop_id[EVENT_ID_BYTES_MAX + 1];
+};
+
+/* An order, and all its events in the order of arrival. All zero is empty. */
+struct store_history {
+	int64_t order_id;
+	char endpoint[EVENT_ID_BYTES_MAX + 1];
+	char iss_order_no[EVENT_ID_BYTES_MAX + 1];
+	char order_no[EVENT_ID_BYTES_MAX + 1];
+	char shop_id[EVENT_ID_BYTES_MAX + 1];
+	struct order_state state;       /* as stored */
+	struct store_arrival *arrivals; /* owned */
+	size_t n;
+	size_t cap;
+};
+
+/* The order after the one in history, which begins all zero: 1, 0 at the end, or an error. Both
+ * the order and its events are of one moment. */
+int store_next_history(struct store_reader *reader, struct store_history *history);
+void store_history_release(struct store_history *history);
+
 /* ------------------------------------------------------------------ backup ------------- */
 
 struct store_backup {

@@ -16,7 +16,6 @@
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
-
 static int path_with(const char *path, const char *suffix, char out[STORE_PATH_BYTES])
 {
 	int len = snprintf(out, STORE_PATH_BYTES, "%s%s", path, suffix);

@@ -8,34 +8,39 @@
 #include "orderhook/err.h"
 #include "tool_private.h"
 
+#define EXIT_SIGNAL 128
+
 struct watch {
 	struct interrupt interrupt;
-	bool stopped;
+	int signal; /* that came; 0: none */
 };
 
 static bool stop(void *context)
 {
 	struct watch *watch = context;
 
-	watch->stopped |= interrupt_take(&watch->interrupt) != 0;
-	return watch->stopped;
+	if (!watch->signal)
+		watch->signal = interrupt_take(&watch->interrupt);
+	return watch->signal != 0;
 }
 
 static int back_up(struct tool *tool, const char *path, const char *file)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(16 * 1024);
-	struct watch watch = {.stopped = false};
+	struct watch watch = {.signal = 0};
 	struct store_backup backup;
 	int err = interrupt_begin(&watch.interrupt);
 
 	if (err)
 		return tool_fail(tool, TOOL_STORE, "%s", err_text(err));
-	/* A limit on the size of files is a failure to report, not a death that leaves half a file. */
-	signal(SIGXFSZ, SIG_IGN);
+	/* A limit on the size of files is a failure to report, not a death that leaves half a file.
+	 */
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigaction(SIGXFSZ, &ignore, NULL);
 	err = store_backup(path, file, stop, &watch, &backup, &problem);
 	interrupt_end(&watch.interrupt);
-	if (err && watch.stopped)
-		return tool_fail(tool, TOOL_STORE, "stopped; %s was not made", file);
+	if (err && watch.signal)
+		return tool_fail(tool, EXIT_SIGNAL + watch.signal, "stopped; %s was not made", file);
 	if (err)
 		return tool_store_failed(tool, err, problem.data);
 	out_f(&tool->out,

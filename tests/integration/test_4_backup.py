@@ -124,7 +124,7 @@ def test_a_signal_leaves_nothing_behind(big, tmp_path, signal_number):
                and os.path.getsize(file + ".partial") > 0 or process.poll() is not None)
     process.send_signal(signal_number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (5, "")
+    assert (process.returncode, out) == (128 + signal_number, "")
     assert err == f"orderhook backup: stopped; {file} was not made\n"
     assert [n for n in os.listdir(tmp_path) if n.startswith("b.db")] == []
 
