@@ -17,7 +17,7 @@ MAKEFLAGS += -j$(shell nproc) -s
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
-	clang clang-format sqlite3 curl git
+	clang clang-format sqlite3 curl git strace
 
 CSTD := -std=gnu17
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -105,6 +105,12 @@ tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
 check: deps tests-build
 	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
 
+# The units under a real systemd in a container; root, mmdebstrap, systemd-container. Not part of
+# `make check`: making the container's root takes minutes on a busy machine.
+check-systemd: deps all
+	@ORDERHOOK_BUILD=$(BUILD) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs \
+		-p no:cacheprovider tests/systemd
+
 # What needs more than ten minutes, too.
 check-long: export ORDERHOOK_LONG := 1
 check-long: check
@@ -130,8 +136,16 @@ run: deps all
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
 man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
+EXAMPLES := $(wildcard systemd/examples/*.conf)
+example_path = $(PREFIX)/share/doc/orderhook/examples/$(patsubst etc/%,%,$(1))
+# NOTIFY_RELOAD=1, for systemd 253 and newer: `systemctl reload` waits for the daemon.
+RELOAD_DROPINS := $(if $(NOTIFY_RELOAD),orderhookd.service.d orderhookd@.service.d)
+reload_path = $(UNITDIR)/$(1)/notify-reload.conf
 INSTALLED = $(PREFIX)/sbin/orderhookd $(PREFIX)/bin/orderhook $(addprefix $(UNITDIR)/,$(UNITS)) \
+	$(foreach dropin,orderhookd.service.d orderhookd@.service.d,$(call reload_path,$(dropin))) \
 	$(PREFIX)/lib/sysusers.d/orderhook.conf $(PREFIX)/lib/tmpfiles.d/orderhook.conf \
+	$(PREFIX)/lib/systemd/catalog/orderhook.catalog \
+	$(foreach example,$(EXAMPLES),$(call example_path,$(example))) \
 	$(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
 # $(call install_text,FROM,TO): a text with the paths of this installation in it.
 install_text = install -D -m 644 $(1) "$(DESTDIR)$(2)" && sed -i -e 's|@sbindir@|$(PREFIX)/sbin|g' \
@@ -145,6 +159,11 @@ install: all
 	$(foreach unit,$(UNITS),$(call install_text,systemd/$(unit),$(UNITDIR)/$(unit)) &&) :
 	$(call install_text,systemd/orderhook.sysusers,$(PREFIX)/lib/sysusers.d/orderhook.conf)
 	$(call install_text,systemd/orderhook.tmpfiles,$(PREFIX)/lib/tmpfiles.d/orderhook.conf)
+	$(call install_text,systemd/orderhook.catalog,$(PREFIX)/lib/systemd/catalog/orderhook.catalog)
+	$(foreach dropin,$(RELOAD_DROPINS),$(call install_text,systemd/examples/notify-reload.conf,$(call \
+		reload_path,$(dropin))) &&) :
+	$(foreach example,$(EXAMPLES),$(call install_text,$(example),$(call \
+		example_path,$(example))) &&) :
 	$(foreach page,$(MAN_PAGES),\
 		install -D -m 644 docs/man/$(page) "$(DESTDIR)$(call man_path,$(page))" &&) :
 	[ -e "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf" ] || install -D -m 644 \
@@ -157,7 +176,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build check check-long bench lint demo run install uninstall clean
+.PHONY: all deps tests-build check check-long check-systemd bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)

@@ -15,6 +15,8 @@ import xml.etree.ElementTree as xml
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("ORDERHOOK_BUILD", "build")
 PYTHON = sys.executable
+# What a sanitized daemon is driven with: the whole way of a callback, each refusal, start and stop.
+SANITIZED = [f"tests/integration/test_{name}.py" for name in ("1_main_job", "2_http", "3_daemon")]
 SKIPPED = 77  # lint.py's exit code for a check that this machine cannot run
 
 
@@ -78,23 +80,25 @@ def unit_binaries(build):
 
 
 def run_build(totals, name, arguments, build):
-    """Builds a tree of its own and runs its unit tests."""
+    """Builds a tree of its own; under a sanitizer its tests are run, and a report fails them."""
     out, code = run(["make", "-j2", "DEVELOPER=1", *arguments, "tests-build"])
     totals.add(code == 0, f"build {name}", out[-4000:])
     if code == 0 and name != "clang":
         for binary in unit_binaries(build):
             run_unit(totals, binary, None, f"{name} ")
+        run_pytest(totals, SANITIZED, None, build, f"{name} ")
 
 
-def run_pytest(totals, files, case):
-    report = os.path.join(ROOT, BUILD, "pytest.xml")
+def run_pytest(totals, files, case, build=BUILD, label=""):
+    report = os.path.join(ROOT, build, "pytest.xml")
+    failed_before = totals.failed
     args = [PYTHON, "-m", "pytest", "-q", "-x" if os.environ.get("X") else "-q", "-p",
             "no:cacheprovider", f"--junitxml={report}", *files]
     if case:
         args += ["-k", case]
     if os.path.exists(report):
         os.unlink(report)
-    out, code = run(args, {"PYTHONDONTWRITEBYTECODE": "1"}, timeout=3600)
+    out, code = run(args, {"PYTHONDONTWRITEBYTECODE": "1", "ORDERHOOK_BUILD": build}, timeout=3600)
     count = 0
     if os.path.exists(report):
         for test in xml.parse(report).getroot().iter("testcase"):
@@ -102,11 +106,13 @@ def run_pytest(totals, files, case):
                 print(f"skipped {test.get('name')}: {test.find('skipped').get('message')}")
                 continue
             bad = test.find("failure") if test.find("failure") is not None else test.find("error")
-            name = f"{test.get('classname')} {test.get('name')}"
+            name = f"{label}{test.get('classname')} {test.get('name')}"
+            for figures in test.iterfind("properties/property[@name='figures']"):
+                print(f"    {test.get('name')}: {figures.get('value')}", flush=True)
             totals.add(bad is None, name, (bad.text or "")[-4000:] if bad is not None else "")
             count += 1
-    if code != 0 and (count == 0 or totals.failed == 0):
-        totals.add(False, "pytest", out[-4000:])
+    if code != 0 and (count == 0 or totals.failed == failed_before):
+        totals.add(False, f"{label}pytest", out[-4000:])
 
 
 def matches(wanted, name):
@@ -132,9 +138,9 @@ def main():
     if not wanted and not os.environ.get("SANITIZE"):
         step("build with the other compiler")
         run_build(totals, "clang", ["CC=clang", "BUILD=build/clang"], "build/clang")
-        step("unit under AddressSanitizer and UndefinedBehaviorSanitizer")
+        step("AddressSanitizer and UndefinedBehaviorSanitizer")
         run_build(totals, "asan", ["SANITIZE=address,undefined"], "build/address-undefined")
-        step("unit under ThreadSanitizer")
+        step("ThreadSanitizer")
         run_build(totals, "tsan", ["SANITIZE=thread"], "build/thread")
     files = [os.path.join("tests/integration", f)
              for f in sorted(os.listdir(os.path.join(ROOT, "tests/integration")))

@@ -28,5 +28,3 @@ void digest_hex_upper(const uint8_t *bytes, size_t len, char *out);
 int digest_base64_decode(struct slice text, uint8_t *out, size_t cap, size_t *ret_len);
 /* 4 * ((len + 2) / 3) characters and a NUL; out must have room. */
 void digest_base64_encode(const uint8_t *bytes, size_t len, char *out);
-/* Frees this thread's contexts; a thread that hashed calls it before it ends. */
-void digest_thread_end(void);

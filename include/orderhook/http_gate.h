@@ -22,6 +22,7 @@ struct http_head {
 	struct slice webhook_timestamp;
 	struct slice webhook_signature;
 	struct slice forwarded_for;
+	struct slice request_id; /* X-Request-Id; the last one where there are several */
 };
 
 /*

@@ -1,7 +1,6 @@
 /*
  * Every reply of the callback listener. The bodies are static strings of the platform's adapter;
- * the responses are made once and shared by all requests. 200 exists only in
- * http_reply_committed().
+ * the request's id goes with each. 200 exists only in http_reply_committed().
  */
 #pragma once
 
@@ -20,9 +19,10 @@ void http_replies_free(struct http_replies *replies);
  * the connection ends after it. */
 enum MHD_Result http_reply_committed(struct http_replies *replies,
 				     struct MHD_Connection *connection,
-				     const struct store_result *result, bool closing);
+				     const struct store_result *result, bool closing,
+				     const char *request_id);
 
 /* A refusal: the status and the standard text of err, Connection: close, and what the status
  * calls for (Allow, Retry-After). */
 enum MHD_Result http_reply_refused(struct http_replies *replies, struct MHD_Connection *connection,
-				   int err);
+				   int err, const char *request_id);

@@ -19,6 +19,7 @@ struct http_server_options {
 	int64_t keepalive_timeout_ms;
 	int64_t request_timeout_us;
 	int64_t max_body_bytes;
+	int64_t log_rate; /* most lines a second about stored callbacks */
 	struct http_proxies proxies;
 	struct endpoint_set *endpoints; /* a reference is taken */
 	struct writer *writer;          /* borrowed */
@@ -34,7 +35,7 @@ void http_server_sweep(struct http_server *server);
 /* What a reload can change, from the next request on. */
 void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
 			const struct http_proxies *proxies, int64_t request_timeout_us,
-			int64_t max_body_bytes);
+			int64_t max_body_bytes, int64_t log_rate);
 
 /* Stops accepting, refuses new requests, lets idle connections go. What was accepted is answered.
  */

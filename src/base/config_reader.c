@@ -3,13 +3,17 @@
  * and hands it one line at a time (ini_parse_stream), which is how a line gets its number, and how
  * what the packaged library would do silently is refused instead:
  *
- *   it cuts a line at 200 bytes    it gets the head of a longer one, in which section or key and
- * `=` are; the tail is put behind the value that it found it cuts a section name at 49   the name
- * is taken from the line; the library's must be its head it tells of no section         each one is
- * followed by an empty `=`, so that its handler is called it cuts a value at " ;"        a blank
- * before ; or # is refused: comments stand on their own lines it joins any indented line     only
- * below a list that is still open it takes `key: value`          refused: one way to write a key it
- * passes over what it does    a line for which its handler was not called is refused not understand
+ * - It cuts a line at 200 bytes: of a longer one it gets the head, in which section or key and `=`
+ *   are, and the tail is put behind the value that it found.
+ * - A later version drops what follows a line that fills its buffer: so none does.
+ * - It cuts a section's name at 49: the name is taken from the line, and the library's must be its
+ *   head.
+ * - It tells of no section: each one is followed by an empty `=`, so that its handler is called.
+ * - It cuts a value at " ;": a blank before ; or # is refused; comments stand on their own lines.
+ * - It joins any indented line: only below a list that is still open.
+ * - It takes `key: value`: refused, there is one way to write a key.
+ * - It passes over what it does not understand: a line that its handler was not called for is
+ *   refused.
  *
  * docs/decisions/0001-config-reader.md has the alternatives.
  */
@@ -178,7 +182,9 @@ static char *read_line(char *out, int cap, void *stream)
 	}
 	if (next_text(reader, &line) <= 0)
 		return NULL;
-	head = line.len < (size_t)cap - 1 ? line.len : (size_t)cap - 1;
+	/* One byte short of full: libinih 59 takes a full buffer for a line that is cut in two, and
+	 * throws what it reads next away. */
+	head = line.len < (size_t)cap - 2 ? line.len : (size_t)cap - 2;
 	/* The library drops blanks at the end of what it gets; here they may be inside a value. */
 	while (line.at[head - 1] == ' ' || line.at[head - 1] == '\t')
 		head--;

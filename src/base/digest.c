@@ -1,12 +1,14 @@
 /*
  * One EVP_MD and one context for each algorithm and thread, made at first use. Thread-local state
- * is the exception to "no globals": it is a cache, and nobody can observe it but by its speed.
+ * is the exception to "no globals": it is a cache, and nobody can observe it but by its speed. A
+ * thread's end frees what it made.
  */
 #include "orderhook/digest.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "orderhook/err.h"
@@ -19,8 +21,41 @@ struct hasher {
 static _Thread_local struct hasher md5;
 static _Thread_local struct hasher sha256;
 
+static void hasher_end(struct hasher *hasher)
+{
+	EVP_MD_CTX_free(hasher->context);
+	EVP_MD_free(hasher->md);
+	*hasher = (struct hasher){NULL, NULL};
+}
+
+/* At the end of a thread that hashed, whoever made it: libmicrohttpd's calls nothing of ours. */
+static void end_thread(void *unused)
+{
+	(void)unused;
+	hasher_end(&md5);
+	hasher_end(&sha256);
+}
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t thread_key;
+static int key_failed;
+
+static void make_key(void)
+{
+	key_failed = pthread_key_create(&thread_key, end_thread);
+}
+
+/* The key's value only has to be something: it is what makes end_thread() run. */
+static int remember_thread(void)
+{
+	pthread_once(&key_once, make_key);
+	return key_failed || pthread_setspecific(thread_key, &thread_key) ? -ERR_NOMEM : 0;
+}
+
 static int hasher_begin(struct hasher *hasher, const char *name)
 {
+	if (!hasher->md && remember_thread())
+		return -ERR_INTERNAL;
 	if (!hasher->md)
 		hasher->md = EVP_MD_fetch(NULL, name, NULL);
 	if (!hasher->context)
@@ -176,17 +211,4 @@ int digest_base64_decode(struct slice text, uint8_t *out, size_t cap, size_t *re
 void digest_base64_encode(const uint8_t *bytes, size_t len, char *out)
 {
 	EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
-}
-
-static void hasher_end(struct hasher *hasher)
-{
-	EVP_MD_CTX_free(hasher->context);
-	EVP_MD_free(hasher->md);
-	*hasher = (struct hasher){NULL, NULL};
-}
-
-void digest_thread_end(void)
-{
-	hasher_end(&md5);
-	hasher_end(&sha256);
 }

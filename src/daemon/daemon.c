@@ -38,12 +38,12 @@ static int exit_code_of(int err)
 }
 
 /* Logs why the start failed, also to systemd's STATUS, and turns the error into the exit code. */
-static int fail(const struct buf *problem, int err)
+int daemon_refuse(const struct buf *problem, int err)
 {
-	BUF_AUTO struct buf status = BUF_INIT(PROBLEM_BYTES);
+	BUF_AUTO struct buf status = BUF_INIT(2 * PROBLEM_BYTES);
 	const char *text = problem->len ? problem->data : err_text(err);
 
-	log_error("cannot start: %s", text);
+	log_message(MESSAGE_START_FAILED, NULL, "cannot start: %s", text);
 	if (buf_addf(&status, "cannot start: %s", text) == 0)
 		service_status(status.data);
 	return exit_code_of(err);
@@ -99,6 +99,7 @@ static int start_http(struct daemon *daemon)
 		.keepalive_timeout_ms = config->server.keepalive_timeout_ms,
 		.request_timeout_us = config->server.request_timeout_ms * 1000,
 		.max_body_bytes = config->server.max_body_bytes,
+		.log_rate = config->server.log_rate,
 		.endpoints = daemon->endpoints,
 		.writer = daemon->writer,
 		.clock = daemon->clock,
@@ -136,11 +137,10 @@ static int daemon_start(struct daemon *daemon, struct buf *problem)
 	if (!err)
 		err = start_writer(daemon);
 	if (!err)
-		err = start_http(daemon);
-	if (!err)
 		err = admin_server_start(daemon->admin_listener.fd, not_ready_because, daemon,
 					 &daemon->admin);
-	return err;
+	/* Last: a start that fails must have no callback under way in the writer that it frees. */
+	return err ? err : start_http(daemon);
 }
 
 static void close_listener(struct listener *listener, const char *address)
@@ -157,9 +157,10 @@ static void close_listener(struct listener *listener, const char *address)
 /* Whatever was made goes, last first. The store's lock is held until its sockets are gone. */
 static void daemon_release(struct daemon *daemon)
 {
+	/* Its pages ask the writer. */
+	admin_server_stop(daemon->admin);
 	writer_free(daemon->writer);
 	http_server_stop(daemon->http);
-	admin_server_stop(daemon->admin);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
 	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
 	store_close(daemon->store);
@@ -167,17 +168,22 @@ static void daemon_release(struct daemon *daemon)
 	config_free(daemon->config);
 }
 
-static void say_ready(struct daemon *daemon)
+/* refused: why the last reload was not taken over, NULL if it was. */
+static void say_ready(struct daemon *daemon, const char *refused)
 {
-	BUF_AUTO struct buf status = BUF_INIT(PROBLEM_BYTES);
+	BUF_AUTO struct buf status = BUF_INIT(2 * PROBLEM_BYTES);
 
+	if (refused)
+		buf_addf(&status, "reload refused (%s); still ", refused);
 	buf_add_string(&status, "serving callbacks on ");
 	service_socket_address(daemon->http_listener.fd, &status);
 	buf_add_string(&status, ", admin on ");
 	service_socket_address(daemon->admin_listener.fd, &status);
 	buf_addf(&status, ", store %s (%s)", daemon->config->store.path,
 		 daemon->config->store.environment);
-	log_info("orderhookd %s ready: %s", ORDERHOOK_VERSION, status.data);
+	if (!refused)
+		log_message(MESSAGE_READY, NULL, "orderhookd %s ready: %s", ORDERHOOK_VERSION,
+			    status.data);
 	service_ready(status.data);
 }
 
@@ -198,22 +204,25 @@ static void reload(struct daemon *daemon)
 	if (!err)
 		err = http_proxies_parse(&next->server.trusted_proxies, &proxies);
 	if (err) {
-		log_error("reload refused, the running configuration stays: %s",
-			  problem.len ? problem.data : err_text(err));
+		const char *why = problem.len ? problem.data : err_text(err);
+		log_message(MESSAGE_RELOAD_REFUSED, NULL,
+			    "reload refused, the running configuration stays: %s", why);
 		config_free(next);
-		say_ready(daemon);
+		say_ready(daemon, why);
 		return;
 	}
 	if (config_restart_keys(daemon->config, next, &keys) == 0 && keys.len)
-		log_warning("reloaded, but these keys need a restart: %s", keys.data);
+		log_message(MESSAGE_RESTART_NEEDED, NULL,
+			    "reloaded, but these keys need a restart: %s", keys.data);
 	http_server_reload(daemon->http, endpoints, &proxies,
-			   next->server.request_timeout_ms * 1000, next->server.max_body_bytes);
+			   next->server.request_timeout_ms * 1000, next->server.max_body_bytes,
+			   next->server.log_rate);
 	endpoint_set_unref(daemon->endpoints);
 	daemon->endpoints = endpoints;
 	/* The old one stays: its sockets and its store are the ones that are open. */
 	config_free(next);
-	log_info("reloaded %s", daemon->config->file);
-	say_ready(daemon);
+	log_message(MESSAGE_RELOADED, NULL, "reloaded %s", daemon->config->file);
+	say_ready(daemon, NULL);
 }
 
 static void watchdog_round(struct daemon *daemon, int64_t every_us, int64_t *last_us)
@@ -255,7 +264,8 @@ static int serve(struct daemon *daemon, const sigset_t *waited)
 		if (signal_number == SIGHUP)
 			reload(daemon);
 		if (signal_number == SIGTERM || signal_number == SIGINT) {
-			log_info("stopping: signal %s", signal_number == SIGTERM ? "TERM" : "INT");
+			log_message(MESSAGE_STOPPING, NULL, "stopping: signal %s",
+				    signal_number == SIGTERM ? "TERM" : "INT");
 			return 0;
 		}
 		http_server_sweep(daemon->http);
@@ -283,7 +293,8 @@ static void drain(struct daemon *daemon)
 		nanosleep(&round, NULL);
 	}
 	if (http_server_connections(daemon->http))
-		log_warning("%zu connections did not end in time and are cut",
+		log_message(MESSAGE_CONNECTIONS_CUT, NULL,
+			    "%zu connections did not end in time and are cut",
 			    http_server_connections(daemon->http));
 }
 
@@ -301,18 +312,19 @@ int daemon_run(struct config *config)
 	block_signals(&waited);
 	err = daemon_start(&daemon, &problem);
 	if (err) {
-		int code = fail(&problem, err);
+		int code = daemon_refuse(&problem, err);
 		daemon_release(&daemon);
 		return code;
 	}
-	say_ready(&daemon);
+	say_ready(&daemon, NULL);
 	err = serve(&daemon, &waited);
 	drain(&daemon);
 	daemon_release(&daemon);
 	if (err) {
-		log_error("stopped: %s; a restart recovers from the log on disk", err_text(err));
+		log_message(MESSAGE_STORE_FAILED, NULL,
+			    "stopped: %s; a restart recovers from the log on disk", err_text(err));
 		return EXIT_STORE_IO;
 	}
-	log_info("stopped: everything accepted was answered");
+	log_message(MESSAGE_STOPPED, NULL, "stopped: everything accepted was answered");
 	return 0;
 }

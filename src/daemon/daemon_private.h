@@ -30,6 +30,9 @@ struct daemon {
 	bool draining;
 };
 
+/* Says why the daemon cannot start, in the log and in systemd's STATUS; returns the exit code. */
+int daemon_refuse(const struct buf *problem, int err);
+
 /* Starts everything, serves until a signal ends it or the store fails, stops in order. Takes the
  * configuration over. Returns the exit code. */
 int daemon_run(struct config *config);

@@ -138,6 +138,8 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	err = config_load(options.config, &config, &problem);
+	if (err && !options.check && !options.dump)
+		return daemon_refuse(&problem, err);
 	if (err) {
 		fprintf(stderr, "orderhookd: %s\n", problem.len ? problem.data : err_text(err));
 		return EXIT_CONFIGURATION;

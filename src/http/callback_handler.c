@@ -12,20 +12,7 @@
 #include "orderhook/log.h"
 #include "orderhook/metrics.h"
 
-#define REFUSALS_LOGGED_PER_SECOND 20
-
-/* A flood of junk must not become a flood of log lines: the rest is in the metrics. */
-static bool may_log(int64_t now_us)
-{
-	static _Atomic int64_t second;
-	static atomic_int lines;
-	int64_t now = now_us / 1000000;
-
-	if (atomic_exchange_explicit(&second, now, memory_order_relaxed) != now)
-		atomic_store_explicit(&lines, 0, memory_order_relaxed);
-	return atomic_fetch_add_explicit(&lines, 1, memory_order_relaxed) <
-	       REFUSALS_LOGGED_PER_SECOND;
-}
+#define TROUBLE_LINES_PER_SECOND 20 /* the rest is in the metrics, and in the store */
 
 static enum MHD_Result refuse(struct http_connection *connection, int err)
 {
@@ -37,11 +24,41 @@ static enum MHD_Result refuse(struct http_connection *connection, int err)
 	call->phase = CALL_ANSWERED;
 	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
 	metrics_callback(endpoint, err);
-	if (may_log(clock_elapsed_us(server->options.clock)))
-		log_notice("callback refused: %d %s: %s; endpoint '%s', from %s",
-			   err_http_status(err), err_key(err), err_text(err), endpoint,
-			   call->remote);
-	return http_reply_refused(server->replies, call->connection, err);
+	if (log_allowed(&server->trouble_lines, clock_elapsed_us(server->options.clock),
+			TROUBLE_LINES_PER_SECOND))
+		log_message(
+			MESSAGE_CALLBACK_REFUSED,
+			&(struct log_fields){.endpoint = endpoint, .request_id = call->request_id},
+			"callback refused: %d %s: %s; endpoint '%s', from %s, request %s",
+			err_http_status(err), err_key(err), err_text(err), endpoint, call->remote,
+			call->request_id);
+	return http_reply_refused(server->replies, call->connection, err, call->request_id);
+}
+
+/* The number that is in the body as well: a line about an order that cannot be found is no use. */
+static void log_stored(struct http_server *server, const struct http_call *call, int64_t now_us)
+{
+	const struct event *event = &call->job->event;
+	bool judged = event->kind == EVENT_ORDER;
+	const char *verdict = judged ? verdict_key(call->result.verdict) : "other-event";
+	bool trouble = judged && verdict_quarantined(call->result.verdict);
+	struct log_limit *limit = trouble ? &server->trouble_lines : &server->stored_lines;
+	int64_t rate = trouble ? TROUBLE_LINES_PER_SECOND
+			       : atomic_load_explicit(&server->log_rate, memory_order_relaxed);
+
+	if (!rate || !log_allowed(limit, now_us, rate))
+		return;
+	log_message(trouble ? MESSAGE_CALLBACK_QUARANTINED : MESSAGE_CALLBACK_STORED,
+		    &(struct log_fields){.order_no = event->order_no,
+					 .iss_order_no = event->iss_order_no,
+					 .event_id = call->result.event_id,
+					 .verdict = verdict,
+					 .endpoint = call->head.endpoint->name,
+					 .request_id = call->request_id},
+		    "callback stored: order %s, event %lld, %s; endpoint '%s', from %s, request %s",
+		    event->iss_order_no[0] ? event->iss_order_no : "-",
+		    (long long)call->result.event_id, verdict, call->head.endpoint->name,
+		    call->remote, call->request_id);
 }
 
 static enum MHD_Result acknowledge(struct http_connection *connection)
@@ -49,11 +66,15 @@ static enum MHD_Result acknowledge(struct http_connection *connection)
 	struct http_server *server = connection->server;
 	struct http_call *call = &connection->call;
 
+	int64_t now_us = clock_elapsed_us(server->options.clock);
+
 	call->phase = CALL_ANSWERED;
 	metrics_callback(call->head.endpoint->name, 0);
-	metrics_request_us(clock_elapsed_us(server->options.clock) - call->start_us);
+	metrics_request_us(now_us - call->start_us);
+	log_stored(server, call, now_us);
 	return http_reply_committed(server->replies, call->connection, &call->result,
-				    atomic_load_explicit(&server->draining, memory_order_relaxed));
+				    atomic_load_explicit(&server->draining, memory_order_relaxed),
+				    call->request_id);
 }
 
 /* The request line is there. On a connection's first request the time runs since accept. */
@@ -69,6 +90,7 @@ void callback_begin(struct http_connection *connection, struct MHD_Connection *m
 	call->head = (struct http_head){.endpoint = NULL};
 	call->start_us = clock_elapsed_us(server->options.clock);
 	memcpy(call->remote, connection->peer, sizeof(call->remote));
+	call->request_id[0] = '\0';
 	if (!connection->fresh)
 		atomic_store_explicit(&connection->deadline_us,
 				      call->start_us +
@@ -106,6 +128,21 @@ static void take_forwarded(struct http_connection *connection)
 	pthread_mutex_unlock(&server->lock);
 }
 
+/* The proxy's own where the peer is one that may name it, else one of ours. Kept below the headers
+ * under a name that no header can have, so that what a caller sent is never taken for it. */
+static int take_request_id(struct http_connection *connection)
+{
+	struct http_call *call = &connection->call;
+
+	if (!connection->trusted || !http_request_id_is(call->head.request_id))
+		http_request_id_make(&connection->server->request_ids, call->request_id);
+	else
+		slice_copy(call->head.request_id, call->request_id, sizeof(call->request_id));
+	if (!call->head.endpoint)
+		return 0;
+	return buf_addf(&call->job->head, "(request-id): %s\r\n", call->request_id);
+}
+
 static enum MHD_Result take_head(struct http_connection *connection, const char *url,
 				 const char *method, const char *version)
 {
@@ -124,6 +161,9 @@ static enum MHD_Result take_head(struct http_connection *connection, const char 
 	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,
 			&call->job->head, &call->head);
 	take_forwarded(connection);
+	int id_err = take_request_id(connection);
+	if (!err)
+		err = id_err;
 	if (!err && atomic_load_explicit(&server->draining, memory_order_relaxed))
 		err = -ERR_DRAINING;
 	if (!err)
@@ -237,6 +277,7 @@ enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const cha
 	}
 	/* A request without a request line, or a call while suspended: the library broke a promise.
 	 */
-	log_error("http: a request came out of turn; its connection is closed");
+	log_message(MESSAGE_INTERNAL, NULL,
+		    "http: a request came out of turn; its connection is closed");
 	return MHD_NO;
 }

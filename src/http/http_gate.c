@@ -83,6 +83,8 @@ static void take_header(struct gate *gate, struct slice name, struct slice value
 	} else if (slice_equal_nocase(name, SLICE("X-Forwarded-For"))) {
 		/* The last line is the one that the nearest proxy wrote. */
 		head->forwarded_for = value;
+	} else if (slice_equal_nocase(name, SLICE("X-Request-Id"))) {
+		head->request_id = value;
 	}
 }
 

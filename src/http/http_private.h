@@ -8,7 +8,9 @@
 
 #include "orderhook/http_gate.h"
 #include "orderhook/http_reply.h"
+#include "orderhook/http_request_id.h"
 #include "orderhook/http_server.h"
+#include "orderhook/log.h"
 
 enum call_phase {
 	CALL_IDLE = 0,   /* no request */
@@ -30,6 +32,7 @@ struct http_call {
 	struct store_result result;
 	int64_t start_us;
 	char remote[HTTP_REMOTE_BYTES];
+	char request_id[HTTP_REQUEST_ID_BYTES];
 };
 
 struct http_connection {
@@ -54,6 +57,10 @@ struct http_server {
 	struct http_replies *replies;
 	_Atomic int64_t request_timeout_us;
 	_Atomic int64_t max_body_bytes;
+	_Atomic int64_t log_rate;
+	struct log_limit stored_lines;
+	struct log_limit trouble_lines;
+	struct http_request_ids request_ids;
 	atomic_bool draining;
 	pthread_mutex_t lock;
 	struct http_connection *connections; /* guarded by lock */

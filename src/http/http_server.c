@@ -178,6 +178,8 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 	server->options.endpoints = endpoint_set_ref(options->endpoints);
 	atomic_init(&server->request_timeout_us, options->request_timeout_us);
 	atomic_init(&server->max_body_bytes, options->max_body_bytes);
+	atomic_init(&server->log_rate, options->log_rate);
+	http_request_id_seed(&server->request_ids);
 	pthread_mutex_init(&server->lock, NULL);
 	server->replies = http_replies_new(first->platform);
 	if (server->replies)
@@ -219,7 +221,7 @@ void http_server_sweep(struct http_server *server)
 
 void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
 			const struct http_proxies *proxies, int64_t request_timeout_us,
-			int64_t max_body_bytes)
+			int64_t max_body_bytes, int64_t log_rate)
 {
 	struct endpoint_set *old;
 
@@ -232,6 +234,7 @@ void http_server_reload(struct http_server *server, struct endpoint_set *endpoin
 	endpoint_set_unref(old);
 	atomic_store(&server->request_timeout_us, request_timeout_us);
 	atomic_store(&server->max_body_bytes, max_body_bytes);
+	atomic_store(&server->log_rate, log_rate);
 }
 
 void http_server_drain(struct http_server *server)

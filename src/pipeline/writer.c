@@ -188,12 +188,13 @@ static bool is_final(int err)
 static void note_failure(struct writer *writer, int err)
 {
 	if (!is_final(err)) {
-		log_error("store: batch refused: %s (%s); callers are asked to retry",
-			  err_text(err), store_problem(writer->options.store));
+		log_message(MESSAGE_BATCH_REFUSED, NULL,
+			    "store: batch refused: %s (%s); callers are asked to retry",
+			    err_text(err), store_problem(writer->options.store));
 		return;
 	}
-	log_error("store: %s (%s); nothing more is acknowledged", err_text(err),
-		  store_problem(writer->options.store));
+	log_message(MESSAGE_STORE_FAILED, NULL, "store: %s (%s); nothing more is acknowledged",
+		    err_text(err), store_problem(writer->options.store));
 	atomic_store(&writer->failure, err);
 }
 
@@ -210,7 +211,8 @@ static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
 	if (!readers.len && writer->alarmed_us)
 		return;
 	writer->alarmed_us = now_us;
-	log_warning("store: the write-ahead log has %lld MB because somebody reads an old state of "
+	log_message(MESSAGE_LOG_HELD, NULL,
+		    "store: the write-ahead log has %lld MB because somebody reads an old state of "
 		    "the store: %s; it grows until they end",
 		    (long long)bytes / (1024 * 1024),
 		    readers.len ? readers.data : "`lslocks` on its -shm file names them");
@@ -306,7 +308,6 @@ static void *writer_run(void *arg)
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
-	digest_thread_end();
 	return NULL;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -133,12 +134,20 @@ static int add_immutable_uri(const char *path, struct buf *uri)
 	return err ? err : buf_add_string(uri, "?immutable=1");
 }
 
+/* A lock and a count for every allocation, which nobody reads: 7 % of what an event costs. */
+static void configure_sqlite(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int connection_open(struct connection *connection, const char *path, int flags, bool immutable)
 {
+	static pthread_once_t configured = PTHREAD_ONCE_INIT;
 	BUF_AUTO struct buf uri = BUF_INIT(16 * 1024);
 	const char *name = path;
 	int code;
 
+	pthread_once(&configured, configure_sqlite);
 	connection->db = NULL;
 	connection->problem[0] = '\0';
 	if (immutable) {

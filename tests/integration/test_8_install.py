@@ -10,7 +10,9 @@ import pytest
 
 from conftest import BUILD, ROOT
 
-UNITS = ["orderhookd.service", "orderhookd.socket", "orderhookd-admin.socket"]
+UNITS = ["orderhookd.service", "orderhookd.socket", "orderhookd-admin.socket",
+         "orderhookd@.service", "orderhookd@.socket", "orderhookd-admin@.socket"]
+EXAMPLES = ["systemd/examples/tcp.conf", "systemd/examples/notify-reload.conf"]
 CONF = "etc/orderhook/orderhook.conf"
 
 
@@ -37,6 +39,8 @@ def expected(prefix, units):
         f"{prefix}/sbin/orderhookd": 0o755, f"{prefix}/bin/orderhook": 0o755, CONF: 0o644,
         f"{prefix}/lib/sysusers.d/orderhook.conf": 0o644,
         f"{prefix}/lib/tmpfiles.d/orderhook.conf": 0o644,
+        f"{prefix}/lib/systemd/catalog/orderhook.catalog": 0o644,
+        **{f"{prefix}/share/doc/orderhook/examples/{example}": 0o644 for example in EXAMPLES},
         **{f"{units}/{unit}": 0o644 for unit in UNITS},
         **{f"{prefix}/share/man/man{page[-1]}/{page}": 0o644 for page in man},
     }
@@ -103,7 +107,46 @@ def test_systemd_finds_no_fault_with_the_units(units):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_service_is_confined(units):
+@pytest.mark.parametrize("name", ["orderhookd.service", "orderhookd@.service"])
+def test_service_is_confined(units, name):
+    unit, = (u for u in units if u.endswith("/" + name))
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=10",
-                           "--no-pager", units[0]], capture_output=True, text=True, timeout=60)
+                           "--no-pager", unit], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
+
+
+def test_template_differs_from_the_service_only_in_its_names():
+    def lines(name):
+        text = open(os.path.join(ROOT, "systemd", name)).read()
+        text = text[text.index("[Unit]"):]
+        for with_instance, without in (("@%i", ""), (" %i,", ","), ("/%i.conf", "/orderhook.conf"),
+                                       ("/%i/", "/"), ("orderhook-%i", "orderhook")):
+            text = text.replace(with_instance, without)
+        return text
+
+    assert lines("orderhookd@.service") == lines("orderhookd.service")
+    assert lines("orderhookd@.socket") == lines("orderhookd.socket")
+    assert lines("orderhookd-admin@.socket") == lines("orderhookd-admin.socket")
+
+
+def test_reload_drop_in_is_installed_where_it_is_asked_for(tmp_path):
+    make("install", DESTDIR=tmp_path, PREFIX="/usr", UNITDIR="/units", NOTIFY_RELOAD="1")
+    for unit in "orderhookd", "orderhookd@":
+        text = (tmp_path / f"units/{unit}.service.d/notify-reload.conf").read_text()
+        assert "Type=notify-reload" in text
+
+
+def test_journal_takes_the_catalog(tmp_path):
+    if not shutil.which("journalctl"):
+        pytest.skip("journalctl is not installed")
+    folder = tmp_path / "usr/lib/systemd/catalog"
+    folder.mkdir(parents=True)
+    shutil.copy(os.path.join(ROOT, "systemd/orderhook.catalog"), folder)
+    (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
+    done = subprocess.run(["journalctl", f"--root={tmp_path}", "--update-catalog"],
+                          capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(["journalctl", f"--root={tmp_path}", "--list-catalog", "--no-pager"],
+                          capture_output=True, text=True, timeout=60)
+    rows = open(os.path.join(ROOT, "include/orderhook/tbl/message.def")).read().count("\nMESSAGE(")
+    assert len(done.stdout.splitlines()) == rows > 0, done

@@ -113,7 +113,6 @@ int main(void)
 		fflush(stdout);
 	}
 	err = err ? err : got;
-	digest_thread_end();
 	if (err)
 		fprintf(stderr, "json_driver: %s\n", err_text(err));
 	return err ? 1 : 0;

@@ -111,7 +111,6 @@ static inline int teardown(void **state)
 	store_close(fixture->store);
 	nftw(fixture->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	free(fixture);
-	digest_thread_end();
 	return 0;
 }
 

@@ -155,6 +155,25 @@ static void test_create_that_fails_leaves_nothing(void **state)
 	assert_false(is_there(f, ""));
 }
 
+/* `sudo orderhook init` must not make what the daemon cannot write. */
+static void test_root_makes_it_for_the_owner_of_the_directory(void **state)
+{
+	static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+	struct fixture *f = *state;
+	struct stat status;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(f->dir, 4711, 4712), 0);
+	create_store(f);
+	open_store(f);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(stat(beside(f, suffixes[i]), &status), 0);
+		assert_int_equal(status.st_uid, 4711);
+		assert_int_equal(status.st_gid, 4712);
+	}
+}
+
 /* ------------------------------------------------------------------ refused ------------ */
 
 static void test_missing_store_is_not_made(void **state)
@@ -673,6 +692,29 @@ static void test_backup_without_a_log_is_read_where_nothing_can_be_written(void 
 	assert_int_equal(read_as_nobody(f, 4242), 0);
 }
 
+/* As docs/store.md tells operators to make one and to put it back. */
+static void test_copy_made_beside_the_writer_takes_its_place(void **state)
+{
+	struct fixture *f = *state;
+	char statement[160];
+	sqlite3 *shell = open_sql(f, SQLITE_OPEN_READONLY);
+
+	snprintf(statement, sizeof(statement), "VACUUM INTO '%s.copy'", f->path);
+	assert_int_equal(sqlite3_exec(shell, statement, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(shell);
+	take(f, "A", 30, 1, 1, "");
+	close_store(f);
+	assert_int_equal(rename(beside(f, ".copy"), f->path), 0);
+	forget_log(f);
+	assert_int_equal(try_open(f), -ERR_STORE_CORRUPT);
+	expect_told("this is a backup");
+	assert_int_equal(unlink(beside(f, ".lock")), 0);
+	assert_int_equal(try_open(f), 0);
+	assert_string_equal(sql(f, "PRAGMA journal_mode"), "wal");
+	assert_int_equal(take(f, "A", 30, 1, 1, ""), VERDICT_APPLIED);
+	assert_int_equal(f->items[0].result.event_id, 2);
+}
+
 #define TEST(name, setup) cmocka_unit_test_setup_teardown(name, setup, teardown_file)
 
 int main(void)
@@ -682,6 +724,7 @@ int main(void)
 		TEST(test_file_that_is_there_is_not_overwritten, setup_dir),
 		TEST(test_log_of_a_store_that_is_gone_is_not_replayed, setup_dir),
 		TEST(test_create_that_fails_leaves_nothing, setup_dir),
+		TEST(test_root_makes_it_for_the_owner_of_the_directory, setup_dir),
 		TEST(test_missing_store_is_not_made, setup_dir),
 		TEST(test_empty_file_is_refused, setup_dir),
 		TEST(test_file_that_is_no_database_is_refused, setup_dir),
@@ -714,6 +757,7 @@ int main(void)
 		TEST(test_reader_does_not_migrate, setup_written),
 		TEST(test_group_reads_beside_the_writer_and_after_a_clean_stop, setup_written),
 		TEST(test_backup_without_a_log_is_read_where_nothing_can_be_written, setup_written),
+		TEST(test_copy_made_beside_the_writer_takes_its_place, setup_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,6 +193,23 @@ static void test_values_have_types_and_text(void **state)
 	store_cursor_close(NULL);
 }
 
+static void test_event_as_the_fold_takes_it(void **state)
+{
+	struct fixture *f = *state;
+	struct order_event event = {0};
+
+	assert_int_equal(store_fold_event(f->reader, 99, &event), -ERR_NOT_FOUND);
+	assert_int_equal(event.id, 0);
+	assert_int_equal(store_fold_event(f->reader, 5, &event), 0);
+	assert_int_equal(event.id, 5);
+	assert_int_equal(event.occurred_ms, BASE_MS + 30000);
+	assert_int_equal(event.received_ms, BASE_MS + 31000);
+	assert_int_equal(event.status, 40);
+	assert_int_equal(event.sub_status, 1);
+	assert_int_equal(event.verdict, VERDICT_APPLIED);
+	assert_string_equal(event.courier_id, "C1");
+}
+
 /* ------------------------------------------------------------------ pages -------------- */
 
 #define MANY 9000 /* more than two windows of events, more than one of orders */
@@ -439,6 +456,7 @@ int main(void)
 		TEST(test_orders_are_filtered, setup_three),
 		TEST(test_filters_are_data_and_no_sql, setup_three),
 		TEST(test_values_have_types_and_text, setup_three),
+		TEST(test_event_as_the_fold_takes_it, setup_three),
 		TEST(test_pages_neither_lose_nor_repeat, setup_many),
 		TEST(test_times_of_receipt_are_found_in_their_spans, setup_many),
 		TEST(test_spans_that_cannot_match_are_not_read, setup_many),

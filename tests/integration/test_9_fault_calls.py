@@ -1,0 +1,99 @@
+"""Kills at random moments and at every system call; every system call failing once.
+
+The harnesses are tests/fault/kill.py and inject.py; ORDERHOOK_LONG=1 runs them in full.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT, captured, wait_until
+
+sys.path.insert(0, os.path.join(ROOT, "tests/fault"))
+
+import inject  # noqa: E402
+import kill  # noqa: E402
+
+LONG = bool(os.environ.get("ORDERHOOK_LONG"))
+
+
+@pytest.fixture
+def strace():
+    why = inject.can_trace()
+    if why:
+        pytest.skip("NOT TESTED: " + why)
+
+
+def test_killed_at_random_moments_it_loses_nothing_it_acked(record_property):
+    figures = kill.run(10000 if LONG else 1000, seed=1)
+    record_property("figures", json.dumps(figures))
+    assert "violation" not in figures, figures["violation"]
+    assert figures["acked"] > figures["cycles"], "the kills left no time for acks to be tested"
+
+
+def test_killed_at_each_system_call_of_a_request_it_loses_nothing_it_acked(strace,
+                                                                           record_property):
+    figures = inject.run("kill", phases=("request", "checkpoint") if LONG else ("request",))
+    record_property("figures", json.dumps(figures))
+    assert not figures["violations"], figures["violations"]
+    assert sum(n for name, n in figures["outcomes"].items() if "exit -9" in name) > 20
+
+
+def test_failing_system_calls_make_no_false_ack_no_crash_and_no_hang(strace, record_property):
+    figures = inject.run("fail", sample=0 if LONG else 60)
+    record_property("figures", json.dumps(figures))
+    assert not figures["violations"], figures["violations"]
+
+
+def test_the_answer_comes_after_the_sync(strace, make_daemon):
+    daemon = make_daemon().init()
+    path = os.path.join(daemon.dir, "strace")
+    daemon.start(wrap=("strace", "-D", "-f", "-y", "-o", path, "-e", "trace=fdatasync,sendmsg"))
+    assert daemon.post(captured()[0]).status == 200
+    assert daemon.stop() == 0
+    wait_until(lambda: "exited with" in open(path).read())
+    calls = open(path).read()
+    answer = calls.index("HTTP/1.1 200")
+    ready = calls.index("READY=1")
+    # Between readiness and the answer there is a sync of the log that has returned.
+    assert re.search(r"fdatasync\(\d+<[^>]*-wal>\)? *(?:=|<unf)", calls[ready:answer])
+    assert calls[ready:answer].count("fdatasync") - calls[ready:answer].count("<unfinished") \
+        + calls[ready:answer].count("resumed") >= 1
+
+
+def test_failed_sync_is_never_tried_again_and_ends_the_daemon(strace, make_daemon):
+    daemon = make_daemon().init().start()
+    path = os.path.join(daemon.dir, "strace")
+    tracer = subprocess.Popen(
+        ["strace", "-f", "-o", path, "-p", str(daemon.process.pid), "-e",
+         "trace=fdatasync,fsync", "-e", "inject=fdatasync:error=EIO:when=1"],
+        stderr=subprocess.DEVNULL)
+    tids = os.listdir(f"/proc/{daemon.process.pid}/task")
+    wait_until(lambda: all(
+        f"TracerPid:\t{tracer.pid}" in open(f"/proc/{daemon.process.pid}/task/{tid}/status").read()
+        for tid in tids))
+    assert daemon.post(captured()[0]).status == 503
+    try:
+        assert daemon.post(captured()[1]).status == 503
+    except OSError:
+        pass  # it has ended meanwhile
+    assert daemon.wait_exit(5) == 74
+    tracer.wait(5)
+    assert len(re.findall(r"(?:fdatasync|fsync)\(", open(path).read())) == 1
+    daemon.stop()
+    daemon.start()
+    assert daemon.post(captured()[0]).status == 200
+    assert daemon.rows("SELECT count(*) FROM order_log") == [(1,)]
+    assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(not LONG, reason="builds the program many times: make check-long")
+def test_harnesses_catch_the_promise_broken_on_purpose(strace, record_property):
+    done = subprocess.run([sys.executable, "tests/fault/mutants.py"], cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    record_property("figures", done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout
