@@ -92,6 +92,8 @@ struct store_reader;
 int store_open_reader(const char *path, struct store_reader **ret, struct buf *problem);
 void store_reader_close(struct store_reader *reader);
 const char *store_reader_problem(const struct store_reader *reader);
+/* The environment that the store is stamped with. */
+const char *store_reader_environment(const struct store_reader *reader);
 
 /* The columns of the view order_state, in its order and under its names. */
 enum order_column {

@@ -235,6 +235,7 @@ enum reader_statement {
 struct store_reader {
 	struct connection connection;
 	struct statement statements[R_MAX];
+	char environment[STORE_ENVIRONMENT_BYTES];
 };
 
 /* A read transaction, for what must be of one moment. It ends whatever failed in it. */

@@ -40,7 +40,8 @@ static int back_up(struct tool *tool, const char *path, const char *file)
 	err = store_backup(path, file, stop, &watch, &backup, &problem);
 	interrupt_end(&watch.interrupt);
 	if (err && watch.signal)
-		return tool_fail(tool, EXIT_SIGNAL + watch.signal, "stopped; %s was not made", file);
+		return tool_fail(tool, EXIT_SIGNAL + watch.signal, "stopped; %s was not made",
+				 file);
 	if (err)
 		return tool_store_failed(tool, err, problem.data);
 	out_f(&tool->out,

@@ -334,38 +334,37 @@ static int check(const struct given *given, int n_ids)
 	return 0;
 }
 
-int cmd_replay(struct tool *tool, int argc, char **argv)
+static int parse(struct given *given, int *argc, char **argv)
 {
-	struct given given = {.tool = tool, .concurrency = 4, .timeout_ms = 3000};
-	struct sim_target target = {.url = NULL};
 	const struct tool_option options[] = {
 		{"to", 0, "URL", "http://HOST:PORT/PATH, unix:/SOCKET:/PATH or endpoint:NAME",
-		 option_string, &given.to},
+		 option_string, &given->to},
 		{"allow-external", 0, NULL, "let the URL be that of another host", option_flag,
-		 &given.allow_external},
+		 &given->allow_external},
 		{"token-file", 0, "FILE", "the URL's token: one more segment of its path",
-		 option_string, &given.token_file},
+		 option_string, &given->token_file},
 		{"resign", 0, NULL, "sign each anew, as of now; old signatures are stale",
-		 option_flag, &given.resign},
+		 option_flag, &given->resign},
 		{"secret-file", 0, "FILE", "the secret to sign with", option_string,
-		 &given.secret_file},
+		 &given->secret_file},
 		{"order", 0, "ORDER", "only events of this issOrderNo or orderNo", option_string,
-		 &given.filter.order},
+		 &given->filter.order},
 		{"verdict", 0, "A,B", "only events with one of these verdicts", option_verdicts,
-		 &given.filter.verdicts},
+		 &given->filter.verdicts},
 		{"auth", 0, "AUTH", "only events authenticated so: signed or token", option_auth,
-		 &given.filter.auth},
-		OPTION_SINCE(&given.filter.received_from_ms),
-		OPTION_UNTIL(&given.filter.received_to_ms),
-		OPTION_LIMIT(&given.filter.limit),
+		 &given->filter.auth},
+		OPTION_SINCE(&given->filter.received_from_ms),
+		OPTION_UNTIL(&given->filter.received_to_ms),
+		OPTION_LIMIT(&given->filter.limit),
 		{"rate", 0, "R", "callbacks a second (as fast as answers come)", option_count,
-		 &given.rate},
-		{"speed", 0, "N", "the original pace, N times as fast", option_count, &given.speed},
-		{"concurrency", 0, "N", "connections (4)", option_count, &given.concurrency},
-		{"timeout", 0, "D", "for one answer (3s)", option_duration, &given.timeout_ms},
+		 &given->rate},
+		{"speed", 0, "N", "the original pace, N times as fast", option_count,
+		 &given->speed},
+		{"concurrency", 0, "N", "connections (4)", option_count, &given->concurrency},
+		{"timeout", 0, "D", "for one answer (3s)", option_duration, &given->timeout_ms},
 		{"dry-run", 'n', NULL, "print the same lines and send nothing", option_flag,
-		 &given.dry_run},
-		OPTION_FORMAT(&given.format),
+		 &given->dry_run},
+		OPTION_FORMAT(&given->format),
 		{NULL},
 	};
 	const struct tool_syntax syntax = {
@@ -385,7 +384,15 @@ int cmd_replay(struct tool *tool, int argc, char **argv)
 			    "  orderhook replay --since 2h --resign --speed 10 --to "
 			    "endpoint:shansong\n",
 	};
-	int code = options_parse(tool, &syntax, &argc, argv);
+
+	return options_parse(given->tool, &syntax, argc, argv);
+}
+
+int cmd_replay(struct tool *tool, int argc, char **argv)
+{
+	struct given given = {.tool = tool, .concurrency = 4, .timeout_ms = 3000};
+	struct sim_target target = {.url = NULL};
+	int code = parse(&given, &argc, argv);
 
 	if (code >= 0)
 		return code;

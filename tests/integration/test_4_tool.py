@@ -17,7 +17,7 @@ from tool_help import (ISS, TOOL, assert_one_line, damaged, display_width, lines
                        shop)
 
 COMMANDS = ["orders", "show", "events", "raw", "export", "attention", "rejudge", "backup",
-            "simulate", "replay", "sign", "init"]
+            "simulate", "replay", "sign", "init", "doctor"]
 
 
 # ---------------------------------------------------------------------- usage and help
