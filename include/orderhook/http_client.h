@@ -61,7 +61,8 @@ const char *http_client_target(const struct http_client *client);
 
 struct http_post {
 	struct slice body;        /* copied */
-	const char *content_type; /* a string that outlives the client */
+	const char *content_type; /* copied */
+	const char *headers;      /* more of them, "Name: value\n" each; copied. NULL: none */
 	int64_t pause_us; /* sends half of the body, and the rest so much later; counts into the
 			     timeout */
 	void *tag;

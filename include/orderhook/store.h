@@ -96,6 +96,8 @@ struct store_reader;
 int store_open_reader(const char *path, struct store_reader **ret, struct buf *problem);
 void store_reader_close(struct store_reader *reader);
 const char *store_reader_problem(const struct store_reader *reader);
+/* The environment that the store is stamped with. */
+const char *store_reader_environment(const struct store_reader *reader);
 
 /* The columns of the view order_state, in its order and under its names. */
 enum order_column {
@@ -140,6 +142,7 @@ struct order_filter {
 	const char *shop_id;
 	const char *order;        /* issOrderNo or orderNo */
 	int64_t since_before_ms;  /* in its state since before this instant */
+	int64_t quarantined;      /* at least so many of its events are in quarantine */
 	int64_t received_from_ms; /* last_received within [from, to) */
 	int64_t received_to_ms;
 	int64_t limit; /* the newest ones, oldest of them first; 0: all */
@@ -168,5 +171,65 @@ void store_cursor_close(struct store_cursor *cursor);
 
 /* The stored bytes of one event, appended. -ERR_NOT_FOUND. Either buffer may be NULL. */
 int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head);
+
+/* A callback that was received, by the clock, more than a second before the one before it. */
+struct store_receipt_step {
+	int64_t event_id;
+	int64_t received_ms;
+	int64_t before_ms; /* when the one before it was received */
+};
+/* The first cap of them among the newest `newest` events. */
+int store_receipt_steps(struct store_reader *reader, int64_t newest,
+			struct store_receipt_step *steps, size_t cap, size_t *ret_n);
+
 /* What order_fold() takes of one event. -ERR_NOT_FOUND. */
 int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret);
+
+/* ------------------------------------------------------------------ history ------------ */
+
+/* One stored event as it arrived: what judging it again takes. */
+struct store_arrival {
+	struct order_event event;              /* with its stored verdict */
+	char order_no[EVENT_ID_BYTES_MAX + 1]; /* "" where it is the order's, or absent */
+	char shop_id[EVENT_ID_BYTES_MAX + 1];
+};
+
+/* An order, and all its events in the order of arrival. All zero is empty. */
+struct store_history {
+	int64_t order_id;
+	char endpoint[EVENT_ID_BYTES_MAX + 1];
+	char iss_order_no[EVENT_ID_BYTES_MAX + 1];
+	char order_no[EVENT_ID_BYTES_MAX + 1];
+	char shop_id[EVENT_ID_BYTES_MAX + 1];
+	struct order_state state;       /* as stored */
+	struct store_arrival *arrivals; /* owned */
+	size_t n;
+	size_t cap;
+};
+
+/* The order after the one in history, which begins all zero: 1, 0 at the end, or an error. Both
+ * the order and its events are of one moment. */
+int store_next_history(struct store_reader *reader, struct store_history *history);
+void store_history_release(struct store_history *history);
+
+/* ------------------------------------------------------------------ backup ------------- */
+
+struct store_backup {
+	int64_t events;
+	int64_t orders;
+	int64_t last_event_id;
+	int64_t bytes;
+	char environment[65];
+};
+
+/* Asked now and then; true ends what is under way. */
+typedef bool (*store_stop_fn)(void *context);
+
+/*
+ * Copies the store, as it is at this moment, to a new file, beside a running daemon or without one:
+ * complete, checked (integrity, identity, counts) and on disk before it gets its name, and readable
+ * by the group. -ERR_STORE_EXISTS for a file that is there; errors of store_open_reader();
+ * -ERR_STORE_IO, _FULL, _CORRUPT. Whatever fails, or is stopped, leaves no file behind.
+ */
+int store_backup(const char *path, const char *file, store_stop_fn stop, void *context,
+		 struct store_backup *ret, struct buf *problem);

@@ -191,6 +191,7 @@ WHERE order_id > :after_id AND order_id <= :to_id
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id LIMIT :page
@@ -201,6 +202,7 @@ WHERE order_id > :after_id AND order_id <= :to_id
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id DESC LIMIT :page
@@ -213,6 +215,7 @@ WHERE order_id IN (
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id
@@ -302,3 +305,28 @@ FROM (
     UNION ALL SELECT status, 0, orders FROM status_count) s
 GROUP BY s.status
 HAVING max(s.counted) <> max(s.told)
+
+-- What was readmitted keeps its first receipt, so it tells nothing of the clock.
+-- query: receipts
+SELECT event_id, received_ms FROM event
+WHERE event_id > :after_id AND source = 0
+ORDER BY event_id
+
+-- query: backup
+VACUUM INTO :file
+
+-- sqlite_arrivals.c
+-- query: next_order
+SELECT o.order_id, (SELECT p.name FROM endpoint p WHERE p.endpoint_id = o.endpoint_id),
+    o.iss_order_no, o.status, o.sub_status, o.courier_id, o.since_ms, o.reassignments,
+    o.order_no, o.shop_id
+FROM orders o
+WHERE o.order_id > :after_id
+ORDER BY o.order_id LIMIT 1
+
+-- The columns of history, and what else it takes to judge it again.
+-- query: arrivals
+SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
+    content, order_no, shop_id
+FROM event
+WHERE order_id = :order_id

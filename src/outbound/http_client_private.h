@@ -11,7 +11,7 @@ struct http_slot {
 	struct http_client *client;
 	CURL *easy;
 	struct curl_slist *headers;
-	const char *content_type; /* that headers were made for */
+	struct buf header_text; /* that headers were made from */
 	struct http_slot *next_free;
 	bool busy;
 	void *tag;

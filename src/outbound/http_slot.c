@@ -11,7 +11,8 @@
 #include "orderhook/clock.h"
 #include "orderhook/err.h"
 
-#define BODY_BYTES_MAX (1024 * 1024)
+#define BODY_BYTES_MAX (16 * 1024 * 1024) /* as max_body allows */
+#define HEADERS_BYTES_MAX (16 * 1024)
 
 /* ------------------------------------------------------------------ called by curl ----- */
 
@@ -108,6 +109,7 @@ int http_slot_init(struct http_slot *slot, struct http_client *client, int64_t t
 	slot->continue_us = HTTP_NEVER;
 	slot->easy = curl_easy_init();
 	buf_init(&slot->body, BODY_BYTES_MAX);
+	buf_init(&slot->header_text, HEADERS_BYTES_MAX);
 	buf_init(&slot->answer, HTTP_CLIENT_ANSWER_BYTES_MAX);
 	return slot->easy && set_options(slot, timeout_ms) ? 0 : -ERR_NOMEM;
 }
@@ -116,39 +118,71 @@ void http_slot_release(struct http_slot *slot)
 {
 	curl_easy_cleanup(slot->easy);
 	curl_slist_free_all(slot->headers);
+	buf_release(&slot->header_text);
 	buf_release(&slot->body);
 	buf_release(&slot->answer);
 }
 
-static int set_headers(struct http_slot *slot, const char *content_type)
+static int append(struct curl_slist **list, const char *line)
 {
-	BUF_AUTO struct buf line = BUF_INIT(512);
-	struct curl_slist *headers;
-	struct curl_slist *longer;
-	int err;
+	struct curl_slist *longer = curl_slist_append(*list, line);
 
-	/* Nearly always the same as the last time. */
-	if (slot->content_type && strcmp(slot->content_type, content_type) == 0)
-		return 0;
-	err = buf_addf(&line, "Content-Type: %s", content_type);
+	if (!longer)
+		return -ERR_NOMEM;
+	*list = longer;
+	return 0;
+}
+
+/* text is lines, each with its newline; it is cut apart in place and put together again. */
+static int make_headers(struct buf *text, struct curl_slist **ret)
+{
+	struct curl_slist *headers = NULL;
+	char *line = text->data;
+	/* A server of ours needs no 100 Continue, and waiting for one would be measured. */
+	int err = append(&headers, "Expect:");
+
+	while (!err && line < text->data + text->len) {
+		char *end = strchr(line, '\n');
+		*end = '\0';
+		err = append(&headers, line);
+		*end = '\n';
+		line = end + 1;
+	}
+	if (err)
+		curl_slist_free_all(headers);
+	else
+		*ret = headers;
+	return err;
+}
+
+static int set_headers(struct http_slot *slot, const struct http_post *post)
+{
+	BUF_AUTO struct buf text = BUF_INIT(HEADERS_BYTES_MAX);
+	struct curl_slist *headers;
+	int err = buf_addf(&text, "Content-Type: %s\n%s", post->content_type,
+			   post->headers ? post->headers : "");
+
 	if (err)
 		return err;
-	/* A server of ours needs no 100 Continue, and waiting for one would be measured. */
-	headers = curl_slist_append(NULL, "Expect:");
-	longer = headers ? curl_slist_append(headers, line.data) : NULL;
-	if (!longer || curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, longer) != CURLE_OK) {
+	/* Nearly always the same as the last time. */
+	if (slot->headers && slice_equal(buf_slice(&text), buf_slice(&slot->header_text)))
+		return 0;
+	err = make_headers(&text, &headers);
+	if (err)
+		return err;
+	if (curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK) {
 		curl_slist_free_all(headers);
 		return -ERR_NOMEM;
 	}
 	curl_slist_free_all(slot->headers);
-	slot->headers = longer;
-	slot->content_type = content_type;
-	return 0;
+	slot->headers = headers;
+	buf_reset(&slot->header_text);
+	return buf_add_slice(&slot->header_text, buf_slice(&text));
 }
 
 int http_slot_prepare(struct http_slot *slot, const struct http_post *post)
 {
-	int err = set_headers(slot, post->content_type);
+	int err = set_headers(slot, post);
 
 	buf_reset(&slot->body);
 	buf_reset(&slot->answer);

@@ -16,24 +16,21 @@
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
-#define STORE_MODE 0640 /* the group may read it: operators are put into the group */
-#define PATH_BYTES 4096
-
-static int path_with(const char *path, const char *suffix, char out[PATH_BYTES])
+static int path_with(const char *path, const char *suffix, char out[STORE_PATH_BYTES])
 {
-	int len = snprintf(out, PATH_BYTES, "%s%s", path, suffix);
+	int len = snprintf(out, STORE_PATH_BYTES, "%s%s", path, suffix);
 
-	return len < 0 || len >= PATH_BYTES ? -ERR_TOO_LONG : 0;
+	return len < 0 || len >= STORE_PATH_BYTES ? -ERR_TOO_LONG : 0;
 }
 
-static void directory_of(const char *path, char out[PATH_BYTES])
+void store_directory_of(const char *path, char out[STORE_PATH_BYTES])
 {
 	char *slash;
 
-	snprintf(out, PATH_BYTES, "%s", path);
+	snprintf(out, STORE_PATH_BYTES, "%s", path);
 	slash = strrchr(out, '/');
 	if (!slash)
-		snprintf(out, PATH_BYTES, ".");
+		snprintf(out, STORE_PATH_BYTES, ".");
 	else
 		slash[slash == out] = '\0';
 }
@@ -42,7 +39,7 @@ static void directory_of(const char *path, char out[PATH_BYTES])
 static int refuse_leftovers(const char *path, struct buf *problem)
 {
 	static const char *const suffixes[] = {"-wal", "-journal"};
-	char name[PATH_BYTES];
+	char name[STORE_PATH_BYTES];
 
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		if (path_with(path, suffixes[i], name)) {
@@ -62,7 +59,7 @@ static int refuse_leftovers(const char *path, struct buf *problem)
 
 static int make_file(const char *path, struct buf *problem)
 {
-	char directory[PATH_BYTES];
+	char directory[STORE_PATH_BYTES];
 	struct stat status;
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, STORE_MODE);
 
@@ -70,7 +67,7 @@ static int make_file(const char *path, struct buf *problem)
 		buf_addf(problem, "%s is there already; move it away, or name another store", path);
 		return -ERR_STORE_EXISTS;
 	}
-	directory_of(path, directory);
+	store_directory_of(path, directory);
 	if (fd < 0) {
 		buf_addf(problem, "%s cannot be made: %s%s%s", path, strerror(errno),
 			 errno == ENOENT ? "; make the directory first: " : "",
@@ -137,7 +134,7 @@ static int fill(struct connection *connection, const char *environment)
 	return err ? err : connection_exec(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
-static int sync_path(const char *path, int flags, struct buf *problem)
+int store_sync_path(const char *path, int flags, struct buf *problem)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
 	int failed = fd < 0 || fsync(fd) != 0;
@@ -149,10 +146,10 @@ static int sync_path(const char *path, int flags, struct buf *problem)
 	return failed ? -ERR_STORE_IO : 0;
 }
 
-static void remove_all(const char *path)
+void store_remove_files(const char *path)
 {
 	static const char *const suffixes[] = {"-wal", "-shm", "-journal", ""};
-	char name[PATH_BYTES];
+	char name[STORE_PATH_BYTES];
 
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		if (path_with(path, suffixes[i], name) == 0)
@@ -162,7 +159,7 @@ static void remove_all(const char *path)
 
 static int fill_and_sync(const char *path, const char *environment, struct buf *problem)
 {
-	char directory[PATH_BYTES];
+	char directory[STORE_PATH_BYTES];
 	struct connection connection;
 	int err = connection_open(&connection, path, SQLITE_OPEN_READWRITE, false);
 
@@ -175,9 +172,9 @@ static int fill_and_sync(const char *path, const char *environment, struct buf *
 			 connection.problem[0] ? connection.problem : err_text(err));
 		return err;
 	}
-	directory_of(path, directory);
-	err = sync_path(path, 0, problem);
-	return err ? err : sync_path(directory, O_DIRECTORY, problem);
+	store_directory_of(path, directory);
+	err = store_sync_path(path, 0, problem);
+	return err ? err : store_sync_path(directory, O_DIRECTORY, problem);
 }
 
 int store_create(const char *path, const char *environment, struct buf *problem)
@@ -195,6 +192,6 @@ int store_create(const char *path, const char *environment, struct buf *problem)
 		return err;
 	err = fill_and_sync(path, environment, problem);
 	if (err)
-		remove_all(path);
+		store_remove_files(path);
 	return err;
 }

@@ -104,6 +104,7 @@ static void bind_order_filter(struct statement *statement, const struct order_fi
 	bind_int_or_null(statement, P_status, filter->status, 0);
 	bind_text_or_null(statement, P_shop_id, filter->shop_id);
 	bind_int_or_null(statement, P_since_before_ms, filter->since_before_ms, 0);
+	bind_int_or_null(statement, P_quarantined, filter->quarantined, 0);
 	bind_int_or_null(statement, P_received_from_ms, filter->received_from_ms, 0);
 	bind_int_or_null(statement, P_received_to_ms, filter->received_to_ms, 0);
 }

@@ -107,6 +107,16 @@ int store_look(const char *path, int newest, struct store_identity *ret, struct 
 /* Says in problem what to do about a damaged file; returns -ERR_STORE_CORRUPT. */
 int store_tell_corrupt(const char *path, const char *detail, struct buf *problem);
 
+#define STORE_MODE 0640 /* the group may read it: operators are put into the group */
+#define STORE_PATH_BYTES 4096
+
+/* The directory that a path lies in. */
+void store_directory_of(const char *path, char out[STORE_PATH_BYTES]);
+/* fsync of a file, or with O_DIRECTORY of a directory. -ERR_STORE_IO. */
+int store_sync_path(const char *path, int flags, struct buf *problem);
+/* A database of ours with all that may lie beside it. */
+void store_remove_files(const char *path);
+
 /* ------------------------------------------------------------------ migrations --------- */
 
 int migrations_newest(const struct sql_text *migrations);
@@ -244,6 +254,7 @@ enum reader_statement {
 struct store_reader {
 	struct connection connection;
 	struct statement statements[R_MAX];
+	char environment[STORE_ENVIRONMENT_BYTES];
 };
 
 /* A read transaction, for what must be of one moment. It ends whatever failed in it. */

@@ -88,8 +88,10 @@ int store_open_reader(const char *path, struct store_reader **ret, struct buf *p
 	if (!err)
 		err = store_identify(&reader->connection, path, migrations_newest(sql_migrations),
 				     &identity, problem);
-	if (!err)
+	if (!err) {
+		memcpy(reader->environment, identity.environment, sizeof(reader->environment));
 		err = check_version(path, &identity, problem);
+	}
 	if (!err) {
 		err = prepare_all(reader);
 		if (err)
@@ -118,6 +120,11 @@ void store_reader_close(struct store_reader *reader)
 const char *store_reader_problem(const struct store_reader *reader)
 {
 	return reader ? reader->connection.problem : "";
+}
+
+const char *store_reader_environment(const struct store_reader *reader)
+{
+	return reader->environment;
 }
 
 int reader_begin(struct store_reader *reader)

@@ -21,6 +21,7 @@ static const struct command commands[] = {
 
 enum command_group {
 	GROUP_LOOK = 0,
+	GROUP_CARE,
 	GROUP_TEST,
 	GROUP_SET_UP,
 	GROUP_MAX
@@ -33,6 +34,7 @@ static const enum command_group groups[] = {
 };
 
 static const char *const group_titles[GROUP_MAX] = {[GROUP_LOOK] = "Look, beside a running daemon",
+						    [GROUP_CARE] = "Look after it",
 						    [GROUP_TEST] = "Stand in for the platform",
 						    [GROUP_SET_UP] = "Set up"};
 
@@ -56,9 +58,9 @@ static const char help_tail[] =
 	"(" CHINA_ZONE
 	"); json, jsonl and csv show UTC, as the store's views do. Output is UTF-8.\n"
 	"\n"
-	"Exit: 0 done, 1 nothing matched, 2 usage, 3 no such order or event, 4 refused,\n"
-	"5 the store or the output failed, 78 configuration, or a store that is missing or not "
-	"ours.\n"
+	"Exit: 0 done, 1 nothing matched or a check found something, 2 usage, 3 no such order\n"
+	"or event, 4 refused, 5 the store or the output failed, 78 configuration, or a store\n"
+	"that is missing or not ours.\n"
 	"\n"
 	"Examples:\n"
 	"  orderhook orders --status 40 --older-than 2h   deliveries that take long\n"

@@ -82,3 +82,17 @@ void cell_verdict(struct table *table, const struct store_value *value)
 	else
 		table_cell(table, style, value->text);
 }
+
+void age_format(int64_t ms, char out[AGE_BYTES])
+{
+	int64_t s = ms / 1000;
+
+	if (s < 60)
+		snprintf(out, AGE_BYTES, "%" PRId64 "s", s);
+	else if (s < 60 * 60)
+		snprintf(out, AGE_BYTES, "%" PRId64 "m", s / 60);
+	else if (s < 24 * 60 * 60)
+		snprintf(out, AGE_BYTES, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
+	else
+		snprintf(out, AGE_BYTES, "%" PRId64 "d%02" PRId64 "h", s / 86400, s / 3600 % 24);
+}

@@ -182,5 +182,8 @@ void cell_value(struct table *table, const struct store_value *value);
 void status_code(int64_t status, int64_t sub_status, char out[STATUS_CODE_BYTES]);
 /* Appends what cell_status() shows. */
 int status_add(struct buf *buf, int64_t status, int64_t sub_status);
+/* "45s", "12m", "4h05m", "3d07h": how long something has lasted, for people. */
+#define AGE_BYTES 32
+void age_format(int64_t ms, char out[AGE_BYTES]);
 #define CHINA_OFFSET_MS (8 * 60 * 60 * 1000LL)
 #define CHINA_ZONE "UTC+8"

@@ -104,6 +104,10 @@ int option_instant(struct tool *tool, const struct tool_option *option, const ch
 int option_format(struct tool *tool, const struct tool_option *option,
 		  const char *value); /* enum print_format */
 
+/* options_event.c. uint32_t: a bit per enum verdict; int: enum event_auth + 1 */
+int option_verdicts(struct tool *tool, const struct tool_option *option, const char *value);
+int option_auth(struct tool *tool, const struct tool_option *option, const char *value);
+
 #define OPTION_FORMAT(into)                                                               \
 	{                                                                                 \
 		"format", 0, "FORMAT", "table, json, jsonl or csv", option_format, (into) \

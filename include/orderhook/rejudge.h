@@ -1,0 +1,22 @@
+/*
+ * Judging stored history again: an order's events, in the order in which they arrived, through a
+ * state machine, as the writer would judge them today. Pure: reads and writes nothing.
+ */
+#pragma once
+
+#include "orderhook/store.h"
+
+/* All zero is empty; used again from order to order. */
+struct rejudged {
+	enum verdict *verdicts;   /* owned; one for each arrival */
+	struct order_event *past; /* owned: scratch */
+	size_t cap;
+	struct order_state state; /* after the last one */
+};
+
+/* -ERR_NOMEM. */
+int rejudge_order(const struct order_machine *machine, const struct store_history *history,
+		  struct rejudged *ret);
+/* True when the state that is stored is not the one that came out. */
+bool rejudge_state_differs(const struct order_state *stored, const struct order_state *judged);
+void rejudged_release(struct rejudged *rejudged);

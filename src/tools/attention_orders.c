@@ -1,0 +1,171 @@
+/*
+ * Orders and events that a person should look at. Orders are asked first, because an order's row
+ * counts its quarantined events and is a tenth of them: a store of a million events is not read
+ * through for the three that matter.
+ */
+#include <stdio.h>
+
+#include "attention_private.h"
+#include "orderhook/clock.h"
+#include "orderhook/err.h"
+
+#define NEXT_BYTES 128
+
+static void next_show(struct slice iss_order_no, char out[NEXT_BYTES])
+{
+	bool dash = iss_order_no.len && iss_order_no.at[0] == '-';
+
+	snprintf(out, NEXT_BYTES, "orderhook show %s%.*s", dash ? "-- " : "",
+		 SLICE_ARG(iss_order_no));
+}
+
+static uint32_t quarantined_verdicts(void)
+{
+	uint32_t verdicts = 0;
+
+	for (int i = 0; i < VERDICT_MAX; i++)
+		verdicts |= verdict_quarantined((enum verdict)i) ? 1U << i : 0;
+	return verdicts;
+}
+
+static void add_event(struct findings *findings, const struct store_row *event)
+{
+	const struct store_value *v = event->values;
+	int verdict = verdict_of_key(v[EVENT_COL_verdict].text);
+	BUF_AUTO struct buf status = BUF_INIT(256);
+	char subject[EVENT_ID_BYTES_MAX + 1] = "";
+	char next[NEXT_BYTES];
+	int64_t received_ms = 0;
+
+	(void)slice_copy(v[EVENT_COL_iss_order_no].text, subject, sizeof(subject));
+	(void)clock_parse_rfc3339(v[EVENT_COL_received].text, &received_ms);
+	next_show(v[EVENT_COL_iss_order_no].text, next);
+	int err = status_add(&status, v[EVENT_COL_status].integer,
+			     v[EVENT_COL_sub_status].type == STORE_INTEGER
+				     ? v[EVENT_COL_sub_status].integer
+				     : EVENT_SUB_ABSENT);
+	if (err)
+		findings->err = err;
+	else
+		findings_add(findings, "quarantined", subject, received_ms, next,
+			     "event %lld, %s, is %s: %s", (long long)v[EVENT_COL_event_id].integer,
+			     status.data, verdict < 0 ? "?" : verdict_key((enum verdict)verdict),
+			     verdict < 0 ? "?" : verdict_meaning((enum verdict)verdict));
+}
+
+static int add_events_of(const struct attention *attention, const struct store_row *order,
+			 struct findings *findings)
+{
+	char iss_order_no[EVENT_ID_BYTES_MAX + 1];
+	char endpoint[EVENT_ID_BYTES_MAX + 1];
+	const struct event_filter filter = {.order = iss_order_no,
+					    .endpoint = endpoint,
+					    .verdicts = quarantined_verdicts(),
+					    .received_from_ms = attention->since_ms};
+	struct slice wanted = order->values[ORDER_COL_iss_order_no].text;
+	struct store_cursor *cursor;
+	struct store_row event;
+	int err = slice_copy(wanted, iss_order_no, sizeof(iss_order_no));
+
+	if (!err)
+		err = slice_copy(order->values[ORDER_COL_endpoint].text, endpoint,
+				 sizeof(endpoint));
+	if (!err)
+		err = store_events(attention->reader, &filter, &cursor);
+	if (err)
+		return err;
+	int step;
+	while ((step = store_cursor_next(cursor, &event)) == 1) {
+		/* It may be another order's orderNo as well. */
+		if (slice_equal_string(event.values[EVENT_COL_iss_order_no].text, iss_order_no))
+			add_event(findings, &event);
+	}
+	store_cursor_close(cursor);
+	return step;
+}
+
+int attention_quarantined(const struct attention *attention, struct findings *findings)
+{
+	const struct order_filter filter = {.quarantined = 1,
+					    .received_from_ms = attention->since_ms};
+	struct store_cursor *cursor;
+	struct store_row order;
+	int err = store_orders(attention->reader, &filter, &cursor);
+
+	if (err)
+		return err;
+	int step;
+	while (!err && (step = store_cursor_next(cursor, &order)) != 0)
+		err = step < 0 ? step : add_events_of(attention, &order, findings);
+	store_cursor_close(cursor);
+	return err;
+}
+
+static void add_overdue(const struct attention *attention, const struct store_row *order,
+			int64_t limit_ms, struct findings *findings)
+{
+	const struct store_value *v = order->values;
+	BUF_AUTO struct buf status = BUF_INIT(256);
+	char subject[EVENT_ID_BYTES_MAX + 1] = "";
+	char next[NEXT_BYTES];
+	char age[AGE_BYTES];
+	char limit[AGE_BYTES];
+	int64_t since_ms = 0;
+
+	(void)slice_copy(v[ORDER_COL_iss_order_no].text, subject, sizeof(subject));
+	(void)clock_parse_rfc3339(v[ORDER_COL_since].text, &since_ms);
+	next_show(v[ORDER_COL_iss_order_no].text, next);
+	age_format(clock_wall_ms(attention->tool->clock) - since_ms, age);
+	age_format(limit_ms, limit);
+	int err = status_add(&status, v[ORDER_COL_status].integer,
+			     v[ORDER_COL_sub_status].type == STORE_INTEGER
+				     ? v[ORDER_COL_sub_status].integer
+				     : EVENT_SUB_ABSENT);
+	if (err)
+		findings->err = err;
+	else
+		findings_add(findings, "overdue", subject, since_ms, next,
+			     "in %s for %s, longer than %s", status.data, age, limit);
+}
+
+static int add_overdue_in(const struct attention *attention, int status, int64_t limit_ms,
+			  struct findings *findings)
+{
+	int64_t now_ms = clock_wall_ms(attention->tool->clock);
+	const struct order_filter filter = {.status = status, .since_before_ms = now_ms - limit_ms};
+	struct store_cursor *cursor;
+	struct store_row order;
+	int err = store_orders(attention->reader, &filter, &cursor);
+
+	if (err)
+		return err;
+	int step;
+	while ((step = store_cursor_next(cursor, &order)) == 1)
+		add_overdue(attention, &order, limit_ms, findings);
+	store_cursor_close(cursor);
+	return step;
+}
+
+/* An order rests in these, whatever the configuration says of them. */
+static bool is_final(int status)
+{
+	return status == 50 || status == 60;
+}
+
+/* What the configuration's schema has for a file that does not say. */
+static const struct config_attention defaults[] = {
+	{20, 30 * 60 * 1000}, {30, 60 * 60 * 1000}, {40, 3 * 60 * 60 * 1000}};
+
+int attention_overdue(const struct attention *attention, struct findings *findings)
+{
+	const struct config *config = attention->config;
+	const struct config_attention *rows = config ? config->attention : defaults;
+	size_t n = config ? config->n_attention : sizeof(defaults) / sizeof(defaults[0]);
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		if (rows[i].limit_ms > 0 && !is_final(rows[i].status))
+			err = add_overdue_in(attention, rows[i].status, rows[i].limit_ms, findings);
+	}
+	return err;
+}
