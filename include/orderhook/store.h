@@ -60,7 +60,8 @@ int store_create(const char *path, const char *environment, struct buf *problem)
 /*
  * Opens the store for its only writer: takes the lock (-ERR_STORE_LOCKED; problem names the
  * holder's pid), checks that it is ours and of this environment, migrates an older one.
- * -ERR_STORE_MISSING, _FOREIGN, _NEWER, _ENVIRONMENT, _CORRUPT, _IO. problem says what is wrong,
+ * -ERR_STORE_MISSING, _FOREIGN, _NEWER, _ENVIRONMENT, _ROLLED_BACK (events that PATH.head names
+ * are missing), _CORRUPT, _IO. problem says what is wrong,
  * with which file and what to do.
  */
 int store_open_writer(const char *path, const char *environment, struct store **ret,
@@ -69,6 +70,9 @@ int store_open_writer(const char *path, const char *environment, struct store **
 void store_close(struct store *store);
 /* Detail of the last failure, "" when there was none: for a log line. */
 const char *store_problem(const struct store *store);
+/* Makes durable what the head outside the database says: at least once a second. An error is final,
+ * as a failed fsync always is. */
+int store_sync_head(struct store *store);
 /* Size of the write-ahead log in bytes, 0 when it cannot be told. */
 int64_t store_wal_bytes(const struct store *store);
 

@@ -7,7 +7,7 @@
 -- One row: what this file is.
 CREATE TABLE store (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    store_id TEXT NOT NULL, -- random; ties PATH.lock to this file
+    store_id TEXT NOT NULL, -- random; ties PATH.head to this file
     environment TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     writer_starts INTEGER NOT NULL
@@ -44,7 +44,8 @@ CREATE UNIQUE INDEX orders_by_iss ON orders (iss_order_no, endpoint_id);
 -- `orderhook show ORDERNO`: a merchant's number, which several dispatches may share.
 CREATE INDEX orders_by_order_no ON orders (order_no);
 
--- One row for each event that was taken. body is last and head before it: what the judge reads
+-- One row for each event that was taken. link chains it to the event before it, over everything but
+-- deliveries: docs/decisions/0005-evidence.md. body is last and head before it: what the judge reads
 -- lies in front of them.
 CREATE TABLE event (
     event_id INTEGER PRIMARY KEY,
@@ -62,6 +63,9 @@ CREATE TABLE event (
     deliveries INTEGER NOT NULL DEFAULT 1,
     courier_id TEXT,
     content BLOB NOT NULL CHECK (length(content) = 32),
+    body_sha256 BLOB NOT NULL CHECK (length(body_sha256) = 32),
+    link BLOB NOT NULL CHECK (length(link) = 32),
+    private_sha256 BLOB CHECK (length(private_sha256) = 32), -- only of an erased event
     order_no TEXT, -- only where it is not the order's
     shop_id TEXT,  -- only where it is not the order's
     remote TEXT,
@@ -92,12 +96,22 @@ CREATE TABLE other (
     source INTEGER NOT NULL,
     callback_event TEXT,
     iss_order_no TEXT,
+    body_sha256 BLOB NOT NULL CHECK (length(body_sha256) = 32),
+    link BLOB NOT NULL CHECK (length(link) = 32),
+    private_sha256 BLOB CHECK (length(private_sha256) = 32), -- only of an erased event
     order_no TEXT,
     shop_id TEXT,
     remote TEXT,
     notes TEXT,
     head BLOB NOT NULL,
     body BLOB NOT NULL
+) STRICT;
+
+-- Numbers whose events were pruned: the chain goes on behind them with the link of the last one.
+CREATE TABLE anchor (
+    first_event_id INTEGER PRIMARY KEY,
+    last_event_id INTEGER NOT NULL CHECK (last_event_id >= first_event_id),
+    link BLOB NOT NULL CHECK (length(link) = 32)
 ) STRICT;
 
 -- Orders in each status, kept by the writer: counting them takes 161 ms at 11 million events.

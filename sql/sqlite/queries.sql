@@ -57,10 +57,10 @@ UPDATE orders SET order_no = :order_no, shop_id = :shop_id WHERE order_id = :ord
 -- query: insert_event
 INSERT INTO event (event_id, order_id, occurred_ms, received_ms, status, sub_status,
     occurred_from, verdict, from_status, from_sub_status, auth, source, courier_id, content,
-    order_no, shop_id, remote, notes, head, body)
+    body_sha256, link, order_no, shop_id, remote, notes, head, body)
 VALUES (:event_id, :order_id, :occurred_ms, :received_ms, :status, :sub_status,
     :occurred_from, :verdict, :from_status, :from_sub_status, :auth, :source, :courier_id, :content,
-    :order_no, :shop_id, :remote, :notes, :head, :body)
+    :body_sha256, :link, :order_no, :shop_id, :remote, :notes, :head, :body)
 
 -- query: count_delivery
 UPDATE event SET deliveries = deliveries + 1 WHERE event_id = :event_id
@@ -73,9 +73,9 @@ WHERE order_id = :order_id
 
 -- query: insert_other
 INSERT INTO other (event_id, endpoint_id, received_ms, auth, source, callback_event, iss_order_no,
-    order_no, shop_id, remote, notes, head, body)
+    body_sha256, link, order_no, shop_id, remote, notes, head, body)
 VALUES (:event_id, :endpoint_id, :received_ms, :auth, :source, :callback_event, :iss_order_no,
-    :order_no, :shop_id, :remote, :notes, :head, :body)
+    :body_sha256, :link, :order_no, :shop_id, :remote, :notes, :head, :body)
 
 -- query: add_status_count
 INSERT INTO status_count (status, orders) VALUES (:status, :orders)
@@ -91,6 +91,11 @@ ON CONFLICT (span) DO UPDATE SET
 
 -- query: count_orders
 SELECT status, orders FROM status_count WHERE status > 0 ORDER BY status
+
+-- query: link_of
+SELECT link FROM event WHERE event_id = :event_id
+UNION ALL SELECT link FROM other WHERE event_id = :event_id
+UNION ALL SELECT link FROM anchor WHERE last_event_id = :event_id
 
 -- query: touch
 UPDATE store SET writer_starts = writer_starts + 1
@@ -261,3 +266,67 @@ SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, ve
     content, order_no, shop_id
 FROM event
 WHERE order_id = :order_id
+
+-- ---------------------------------------------------------------- verify
+
+-- The columns of src/store/chain_column.def and those of enum chain_extra after them.
+-- query: chain_page
+SELECT e.event_id AS event_id, 0 AS kind,
+    (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
+        (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)),
+    (SELECT o.iss_order_no FROM orders o WHERE o.order_id = e.order_id),
+    NULL, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from, e.verdict,
+    e.from_status, e.from_sub_status, e.auth, e.source, e.content,
+    e.courier_id, e.order_no, e.shop_id, e.remote, e.notes, e.head,
+    e.body, e.body_sha256, e.link, e.private_sha256,
+    (SELECT o.order_no FROM orders o WHERE o.order_id = e.order_id),
+    (SELECT o.shop_id FROM orders o WHERE o.order_id = e.order_id)
+FROM event e
+WHERE e.event_id > :after_id AND e.event_id <= :to_id
+UNION ALL
+SELECT t.event_id, 1,
+    (SELECT p.name FROM endpoint p WHERE p.endpoint_id = t.endpoint_id),
+    t.iss_order_no,
+    t.callback_event, NULL, t.received_ms, NULL, NULL, NULL, NULL,
+    NULL, NULL, t.auth, t.source, NULL,
+    NULL, t.order_no, t.shop_id, t.remote, t.notes, t.head,
+    t.body, t.body_sha256, t.link, t.private_sha256,
+    NULL, NULL
+FROM other t
+WHERE t.event_id > :after_id AND t.event_id <= :to_id
+ORDER BY 1 LIMIT :page
+
+-- query: anchor_at
+SELECT last_event_id, link FROM anchor WHERE first_event_id = :event_id
+
+-- Two statements, so that a damaged table does not hide what the other one says.
+-- query: newest_event
+SELECT event_id FROM event ORDER BY event_id DESC LIMIT 1
+
+-- query: newest_other
+SELECT event_id FROM other ORDER BY event_id DESC LIMIT 1
+
+-- The columns of find_order, and the order's name.
+-- query: orders_after
+SELECT o.order_id, o.order_no, o.shop_id, o.status, o.sub_status, o.courier_id, o.since_ms,
+    o.reassignments, o.events, o.quarantined, o.first_received_ms, o.last_received_ms,
+    o.last_occurred_ms, o.iss_order_no,
+    (SELECT p.name FROM endpoint p WHERE p.endpoint_id = o.endpoint_id)
+FROM orders o
+WHERE o.order_id > :after_id
+ORDER BY o.order_id LIMIT :page
+
+-- The columns of history, and whether the event was erased. NOT INDEXED would read every event.
+-- query: fold_order
+SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
+    content, private_sha256 IS NOT NULL
+FROM event
+WHERE order_id = :order_id
+
+-- query: count_statuses
+SELECT s.status, max(s.counted), max(s.told)
+FROM (
+    SELECT status, count(*) AS counted, 0 AS told FROM orders GROUP BY status
+    UNION ALL SELECT status, 0, orders FROM status_count) s
+GROUP BY s.status
+HAVING max(s.counted) <> max(s.told)

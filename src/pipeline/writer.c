@@ -231,6 +231,8 @@ static void housekeep(struct writer *writer, int64_t now_us)
 		return;
 	writer->housekept_us = now_us;
 	err = store->ops->check_file(store);
+	if (!err)
+		err = store_sync_head(store);
 	if (err) {
 		note_failure(writer, err);
 		return;

@@ -27,8 +27,8 @@ enum find_column {
 	FIND_LAST_OCCURRED_MS
 };
 
-static int read_row(struct connection *connection, struct statement *statement,
-		    struct order_row *ret)
+int column_order_row(struct connection *connection, struct statement *statement,
+		     struct order_row *ret)
 {
 	sqlite3_stmt *handle = statement->handle;
 	struct order_known *known = &ret->known;
@@ -74,7 +74,7 @@ int order_find(struct sqlite_store *store, int64_t endpoint_id, const char *iss_
 	bind_text(statement, P_iss_order_no, iss_order_no);
 	err = statement_step(&store->connection, statement);
 	if (err == 1)
-		err = read_row(&store->connection, statement, ret);
+		err = column_order_row(&store->connection, statement, ret);
 	statement_reset(statement);
 	return err;
 }

@@ -10,6 +10,7 @@
 
 #include "orderhook/store.h"
 #include "sql_text.h"
+#include "store_head.h"
 #include "store_lock.h"
 
 #define STORE_APPLICATION_ID 0x6f72646b /* "ordk" */
@@ -155,6 +156,7 @@ struct file_identity {
 struct batch_tally {
 	int64_t orders[EVENT_STATUS_MAX + 1]; /* change of their number in each status */
 	int64_t next_event_id;
+	uint8_t link[CHAIN_BYTES]; /* of the event before it */
 	int64_t span;
 	int64_t span_last_id; /* 0: nothing in the span */
 	int64_t span_from_ms;
@@ -166,17 +168,17 @@ struct sqlite_store {
 	struct connection connection;
 	struct statement statements[W_MAX];
 	struct store_lock lock;
+	struct store_head_file head_file;
+	struct store_head head; /* of what is committed */
 	char *path;
 	char *wal_path;
-	char store_id[STORE_ID_BYTES];
 	struct file_identity file;
 	struct file_identity wal;
 	int failed; /* a failure after which nothing is written any more */
 
-	int64_t last_event_id; /* committed */
-	int64_t frame_bytes;   /* what a page takes in the log */
-	int64_t wal_pages;     /* in the log, as of the last commit */
-	int64_t wal_copied;    /* of them, copied into the database by the last checkpoint */
+	int64_t frame_bytes; /* what a page takes in the log */
+	int64_t wal_pages;   /* in the log, as of the last commit */
+	int64_t wal_copied;  /* of them, copied into the database by the last checkpoint */
 
 	/* Those that are committed; a transaction's own are taken back when it fails. */
 	struct endpoint_id endpoints[STORE_ENDPOINTS_CACHED];
@@ -198,6 +200,20 @@ int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
 
+/* Compares the committed head with PATH.head, and opens that for writing. -ERR_STORE_ROLLED_BACK.
+ */
+int sqlite_head_open(struct sqlite_store *store, const struct store_identity *identity,
+		     struct buf *problem);
+/* What an event's row gets besides what the event says. */
+struct chain_stamp {
+	uint8_t body_sha256[CHAIN_BYTES];
+	uint8_t link[CHAIN_BYTES];
+};
+/* judgement is NULL for an EVENT_OTHER. -ERR_INTERNAL. */
+int chain_stamp(const uint8_t previous[CHAIN_BYTES], const struct store_item *item,
+		const struct event *event, const struct judgement *judgement, int64_t event_id,
+		struct chain_stamp *ret);
+
 /* An order's row, and what the judge must know of it. */
 struct order_row {
 	int64_t order_id;
@@ -209,6 +225,9 @@ struct order_row {
 	int64_t last_occurred_ms;
 };
 
+/* From the columns of "find_order". ret is zeroed before. */
+int column_order_row(struct connection *connection, struct statement *statement,
+		     struct order_row *ret);
 /* known.exists tells whether there is one. */
 int order_find(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
 	       struct order_row *ret);

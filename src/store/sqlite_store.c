@@ -3,7 +3,7 @@
  *
  * Open, in this order: what the file system says, the lock, what the file says (sqlite_check.c:
  * nothing is written before it is known to be ours), what the last writer said outside of it
- * (store_lock.h), then read-write, migrations, statements.
+ * (store_head.h), then read-write, migrations, statements.
  *
  * Checkpoints are made here and not by SQLite's autocheckpoint, which drops their errors: a
  * checkpoint whose fsync failed must never be tried again, for the second one would succeed over
@@ -157,6 +157,7 @@ static void release(struct sqlite_store *store)
 		statement_release(&store->statements[i]);
 	if (store->connection.db)
 		connection_close(&store->connection);
+	store_head_close(&store->head_file);
 	store_lock_release(&store->lock);
 	free(store->history);
 	free(store->wal_path);
@@ -177,6 +178,7 @@ static void close_store(struct store *base)
 		 * reader that is still there keeps it; that one is whole, too. */
 		sqlite3_busy_timeout(db, 0);
 		sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+		store_head_sync(&store->head_file);
 	}
 	release(store);
 }
@@ -197,6 +199,7 @@ static struct sqlite_store *store_new(const char *path)
 		return NULL;
 	store->store.ops = &sqlite_ops;
 	store->lock.fd = -1;
+	store->head_file.fd = -1;
 	store->path = strdup(path);
 	if (!store->path || asprintf(&store->wal_path, "%s-wal", path) < 0) {
 		store->wal_path = NULL;
@@ -206,28 +209,15 @@ static struct sqlite_store *store_new(const char *path)
 	return store;
 }
 
-/* The name of the store's environment and what is committed must be what is expected. */
-static int check_identity(struct sqlite_store *store, const struct store_identity *identity,
-			  const char *environment, struct buf *problem)
+static int check_environment(struct sqlite_store *store, const struct store_identity *identity,
+			     const char *environment, struct buf *problem)
 {
-	int64_t committed = store_lock_committed(&store->lock, identity->store_id);
-
 	if (strcmp(identity->environment, environment) != 0) {
 		buf_addf(problem,
 			 "%s belongs to the environment %s and the configuration says %s; name "
 			 "another path, or set environment in [store]",
 			 store->path, identity->environment, environment);
 		return -ERR_STORE_ENVIRONMENT;
-	}
-	if (identity->last_event_id < committed) {
-		buf_addf(
-			problem,
-			"%s ends at event %lld, but events up to %lld were acknowledged (%s.lock): "
-			"its log %s was lost or damaged, or this is a backup. Put the newest files "
-			"back; or remove %s.lock to go on without the missing events",
-			store->path, (long long)identity->last_event_id, (long long)committed,
-			store->path, store->wal_path, store->path);
-		return -ERR_STORE_CORRUPT;
 	}
 	return 0;
 }
@@ -295,15 +285,10 @@ static int open_locked(struct sqlite_store *store, const char *environment,
 	if (!err)
 		err = store_look(store->path, migrations_newest(migrations), &identity, problem);
 	if (!err)
-		err = check_identity(store, &identity, environment, problem);
+		err = check_environment(store, &identity, environment, problem);
 	if (!err)
 		err = open_files(store, migrations, problem);
-	if (err)
-		return err;
-	memcpy(store->store_id, identity.store_id, sizeof(store->store_id));
-	store->last_event_id = identity.last_event_id;
-	store_lock_commit(&store->lock, store->store_id, store->last_event_id);
-	return 0;
+	return err ? err : sqlite_head_open(store, &identity, problem);
 }
 
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
@@ -346,6 +331,20 @@ const char *store_problem(const struct store *store)
 	if (!store || store->ops != &sqlite_ops)
 		return "";
 	return ((const struct sqlite_store *)store)->connection.problem;
+}
+
+int store_sync_head(struct store *base)
+{
+	struct sqlite_store *store = store_of(base);
+	int err;
+
+	if (base->ops != &sqlite_ops)
+		return 0;
+	err = store->failed ? store->failed : store_head_sync(&store->head_file);
+	if (err && !store->failed)
+		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
+			 "%s.head cannot be written: %s", store->path, strerror(errno));
+	return sqlite_store_failed(store, err);
 }
 
 int64_t store_wal_bytes(const struct store *store)

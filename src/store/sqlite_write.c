@@ -6,7 +6,7 @@
  * before it left them: two callbacks of one order may be in the same batch. What many items change
  * together (orders per status, spans, the last number) is gathered and written once at the end.
  *
- * What is remembered between batches (numbers given out, ids of endpoints) is taken back when the
+ * What is remembered between batches (the chain's head, ids of endpoints) is taken back when the
  * transaction fails.
  */
 #include <stdio.h>
@@ -125,13 +125,22 @@ static void bind_delivery(struct statement *statement, const struct store_item *
 	bind_blob(statement, P_body, item->body.at, item->body.len);
 }
 
+static void bind_stamp(struct statement *statement, const struct chain_stamp *stamp)
+{
+	bind_blob(statement, P_body_sha256, stamp->body_sha256, sizeof(stamp->body_sha256));
+	bind_blob(statement, P_link, stamp->link, sizeof(stamp->link));
+}
+
 static int write_other(struct sqlite_store *store, struct store_item *item, int64_t endpoint_id)
 {
 	struct statement *statement = &store->statements[W_insert_other];
 	const struct event *event = item->event;
+	struct chain_stamp stamp;
 	int64_t event_id;
 	int err = take_event_id(store, event->received_ms, &event_id);
 
+	if (!err)
+		err = chain_stamp(store->tally.link, item, event, NULL, event_id, &stamp);
 	if (err)
 		return err;
 	bind_delivery(statement, item, event);
@@ -141,7 +150,9 @@ static int write_other(struct sqlite_store *store, struct store_item *item, int6
 	bind_text_or_null(statement, P_iss_order_no, event->iss_order_no);
 	bind_text_or_null(statement, P_order_no, event->order_no);
 	bind_text_or_null(statement, P_shop_id, event->shop_id);
+	bind_stamp(statement, &stamp);
 	item->result.event_id = event_id;
+	memcpy(store->tally.link, stamp.link, CHAIN_BYTES);
 	return statement_run(&store->connection, statement);
 }
 
@@ -157,7 +168,12 @@ static int insert_event(struct sqlite_store *store, const struct store_item *ite
 			const struct judgement *judgement)
 {
 	struct statement *statement = &store->statements[W_insert_event];
+	struct chain_stamp stamp;
+	int err = chain_stamp(store->tally.link, item, event, judgement, item->result.event_id,
+			      &stamp);
 
+	if (err)
+		return err;
 	bind_delivery(statement, item, event);
 	bind_int(statement, P_event_id, item->result.event_id);
 	bind_int(statement, P_order_id, row->order_id);
@@ -174,6 +190,8 @@ static int insert_event(struct sqlite_store *store, const struct store_item *ite
 	bind_blob(statement, P_content, event->content, sizeof(event->content));
 	bind_where_different(statement, P_order_no, event->order_no, row->known.order_no);
 	bind_where_different(statement, P_shop_id, event->shop_id, row->known.shop_id);
+	bind_stamp(statement, &stamp);
+	memcpy(store->tally.link, stamp.link, CHAIN_BYTES);
 	return statement_run(&store->connection, statement);
 }
 
@@ -322,7 +340,8 @@ static int write_items(struct sqlite_store *store, struct store_item **items, si
 	int err = 0;
 
 	memset(&store->tally, 0, sizeof(store->tally));
-	store->tally.next_event_id = store->last_event_id + 1;
+	store->tally.next_event_id = store->head.event_id + 1;
+	memcpy(store->tally.link, store->head.link, CHAIN_BYTES);
 	for (size_t i = 0; i < n && !err; i++)
 		err = write_item(store, items[i]);
 	if (!err)
@@ -361,8 +380,9 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 		roll_back(store);
 		return err;
 	}
-	store->last_event_id = store->tally.next_event_id - 1;
-	store_lock_commit(&store->lock, store->store_id, store->last_event_id);
+	store->head.event_id = store->tally.next_event_id - 1;
+	memcpy(store->head.link, store->tally.link, CHAIN_BYTES);
+	store_head_write(&store->head_file, &store->head);
 	return 0;
 }
 

@@ -1,15 +1,7 @@
 /*
  * The lock is flock()'s: it belongs to the open file, ends with the process, and is not dropped
- * when some other descriptor of the file is closed, as POSIX record locks are.
- *
- * The file is three lines of fixed width, so that each is overwritten in place:
- *
- *     pid 4711
- *     store 3f2a…
- *     committed 12345
- *
- * A database whose log was lost or damaged opens without an error, as an older state of itself. The
- * last line is how the next start notices.
+ * when some other descriptor of the file is closed, as POSIX record locks are. The file says who
+ * holds it, in a line of fixed width, so that it is overwritten in place: "pid 4711".
  */
 #include "store_lock.h"
 
@@ -27,7 +19,6 @@
 #define LOCK_MODE 0640
 #define PID_FORMAT "pid %-20ld\n"
 #define PID_BYTES 25
-#define COMMITTED_FORMAT "store %-32s\ncommitted %-20lld\n"
 #define TEXT_BYTES 128
 
 /* The file's text from its start; "" when it cannot be read. */
@@ -159,26 +150,4 @@ void store_lock_release(struct store_lock *lock)
 	write_pid(lock->fd, 0);
 	close(lock->fd);
 	lock->fd = -1;
-}
-
-int64_t store_lock_committed(const struct store_lock *lock, const char *store_id)
-{
-	char bytes[TEXT_BYTES];
-	struct slice text = read_text(lock->fd, bytes);
-	int64_t event_id = 0;
-
-	if (!slice_equal_string(line_value(text, SLICE("store ")), store_id))
-		return 0;
-	slice_to_i64(line_value(text, SLICE("committed ")), 0, INT64_MAX, &event_id);
-	return event_id;
-}
-
-void store_lock_commit(const struct store_lock *lock, const char *store_id, int64_t event_id)
-{
-	char lines[TEXT_BYTES];
-	int len = snprintf(lines, sizeof(lines), COMMITTED_FORMAT, store_id, (long long)event_id);
-
-	/* What is not written leaves an older word, and that one holds as well. */
-	if (pwrite(lock->fd, lines, (size_t)len, PID_BYTES) < 0)
-		return;
 }

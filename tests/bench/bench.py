@@ -181,7 +181,7 @@ class Bench:
 
     @staticmethod
     def remove(path):
-        for suffix in ("", "-wal", "-shm", ".lock"):
+        for suffix in ("", "-wal", "-shm", ".lock", ".head"):
             if os.path.exists(path + suffix):
                 os.unlink(path + suffix)
 

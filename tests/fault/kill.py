@@ -12,6 +12,7 @@ gone is looked at every hundred cycles and at the end.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -207,11 +208,15 @@ class Lane:
     def spawn(self):
         # LISTEN_PID is the process's own number, which the shell knows.
         environment = {**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "http:admin"}
-        http, admin = (one.fileno() for one in self.listeners)
+        # From above, so that no copy lands on a descriptor that is still to be copied.
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
+                for fd in (self.log, *(one.fileno() for one in self.listeners))]
         self.pid = os.posix_spawn("/bin/sh", [
-            "sh", "-c", f'LISTEN_PID=$$ exec "$0" -c "$1" 3<&{http} 4<&{admin}',
+            "sh", "-c", 'LISTEN_PID=$$ exec "$0" -c "$1"',
             f"{BUILD}/orderhookd", f"{self.dir}/conf"], environment,
-            file_actions=[(os.POSIX_SPAWN_DUP2, self.log, 2)])
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in zip(high, (2, 3, 4))])
+        for fd in high:
+            os.close(fd)
 
     def serve(self, until, stop_at_ack=False):
         """Plays the callers until the moment; True when something was acknowledged."""
