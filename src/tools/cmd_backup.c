@@ -68,7 +68,8 @@ int cmd_backup(struct tool *tool, int argc, char **argv)
 			"all personal data: its mode is 0640, keep it as the store itself.\n"
 			"A backup is a store: --db FILE reads it. To restore one, stop the daemon, "
 			"move\n"
-			"the store and the files beside it (-wal, -shm, .lock) away, copy FILE "
+			"the store and the files beside it (-wal, -shm, .lock, .head) away, copy "
+			"FILE "
 			"there.\n",
 		.examples =
 			"  orderhook backup /var/backups/orderhook-$(date +%F).db\n"

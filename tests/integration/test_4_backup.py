@@ -79,7 +79,7 @@ def test_a_daemon_starts_on_a_restored_backup(daemon, tmp_path):
     tool("backup", str(tmp_path / "b.db"), conf=daemon.conf, check=True)
     assert daemon.post(callback("A", 30, 1, "2025-05-30 17:00:00")).status == 200
     assert daemon.stop() == 0
-    for suffix in ("", "-wal", "-shm", ".lock"):
+    for suffix in ("", "-wal", "-shm", ".lock", ".head"):
         if os.path.exists(daemon.store + suffix):
             os.rename(daemon.store + suffix, str(tmp_path / "away") + suffix)
     shutil.copy(tmp_path / "b.db", daemon.store)
