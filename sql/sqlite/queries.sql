@@ -242,8 +242,6 @@ SELECT head, body FROM event WHERE event_id = :event_id
 UNION ALL
 SELECT head, body FROM other WHERE event_id = :event_id
 
-<<<<<<< HEAD
-=======
 -- What was readmitted keeps its first receipt, so it tells nothing of the clock.
 -- query: receipts
 SELECT event_id, received_ms FROM event
@@ -269,7 +267,6 @@ SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, ve
 FROM event
 WHERE order_id = :order_id
 
->>>>>>> care
 -- ---------------------------------------------------------------- verify
 
 -- The columns of src/store/chain_column.def and those of enum chain_extra after them.
@@ -333,31 +330,3 @@ FROM (
     UNION ALL SELECT status, 0, orders FROM status_count) s
 GROUP BY s.status
 HAVING max(s.counted) <> max(s.told)
-<<<<<<< HEAD
-
--- What was readmitted keeps its first receipt, so it tells nothing of the clock.
--- query: receipts
-SELECT event_id, received_ms FROM event
-WHERE event_id > :after_id AND source = 0
-ORDER BY event_id
-
--- query: backup
-VACUUM INTO :file
-
--- sqlite_arrivals.c
--- query: next_order
-SELECT o.order_id, (SELECT p.name FROM endpoint p WHERE p.endpoint_id = o.endpoint_id),
-    o.iss_order_no, o.status, o.sub_status, o.courier_id, o.since_ms, o.reassignments,
-    o.order_no, o.shop_id
-FROM orders o
-WHERE o.order_id > :after_id
-ORDER BY o.order_id LIMIT 1
-
--- The columns of history, and what else it takes to judge it again.
--- query: arrivals
-SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
-    content, order_no, shop_id
-FROM event
-WHERE order_id = :order_id
-=======
->>>>>>> care
