@@ -151,6 +151,17 @@ struct batch_tally {
 	int64_t span_to_ms;
 };
 
+/* The ring of refused deliveries; [1] is the half of ours. */
+struct held_ring {
+	bool known; /* what follows is read when it is not */
+	int64_t rows[2];
+	int64_t bytes[2];
+	int64_t evicted; /* and committed */
+	int64_t evicting;
+	int64_t failed;
+	int64_t limit_bytes;
+};
+
 struct sqlite_store {
 	struct store store; /* first: a struct store * is one of these */
 	struct connection connection;
@@ -175,6 +186,10 @@ struct sqlite_store {
 	struct batch_tally tally;
 	struct order_event *history; /* owned */
 	size_t history_cap;
+
+	struct held_ring ring;
+	const struct store_hold *holds; /* of the next batch */
+	size_t n_holds;
 };
 
 /* store_open_writer() with other migrations than the built-in ones: for their test. */
@@ -187,6 +202,15 @@ int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
 int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
+
+/* sqlite_held.c. Inside the batch's transaction: writes what hold() gave. Fails only where the
+ * transaction cannot go on. */
+int held_write(struct sqlite_store *store);
+/* Reads what is in the ring. */
+int held_load(struct sqlite_store *store);
+/* The transaction has ended: what it did to the ring stands, or is forgotten. */
+void held_ended(struct sqlite_store *store, bool committed);
+void sqlite_store_hold(struct store *store, const struct store_hold *holds, size_t n);
 
 /* An order's row, and what the judge must know of it. */
 struct order_row {

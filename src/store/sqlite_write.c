@@ -355,12 +355,16 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 		return err;
 	err = write_items(store, items, n);
 	if (!err)
+		err = held_write(store);
+	if (!err)
 		err = statement_run(connection, &store->statements[W_commit]);
 	if (err) {
 		store->n_endpoints = n_endpoints;
+		held_ended(store, false);
 		roll_back(store);
 		return err;
 	}
+	held_ended(store, true);
 	store->last_event_id = store->tally.next_event_id - 1;
 	store_lock_commit(&store->lock, store->store_id, store->last_event_id);
 	return 0;
@@ -379,8 +383,9 @@ int sqlite_store_write_batch(struct store *base, struct store_item **items, size
 	/* Before the batch and not after the one that made it due, whose callers wait for it. */
 	if (!err)
 		err = sqlite_store_checkpoint(store, false);
-	if (!err && n > 0)
+	if (!err && (n > 0 || store->n_holds > 0))
 		err = sqlite_store_failed(store, write_transaction(store, items, n));
+	sqlite_store_hold(base, NULL, 0);
 	for (size_t i = 0; i < n; i++) {
 		if (err)
 			items[i]->result = (struct store_result){.err = err};
