@@ -138,11 +138,10 @@ static int daemon_start(struct daemon *daemon, struct buf *problem)
 	if (!err)
 		err = start_writer(daemon);
 	if (!err)
-		err = start_http(daemon);
-	if (!err)
 		err = admin_server_start(daemon->admin_listener.fd, not_ready_because, daemon,
 					 &daemon->admin);
-	return err;
+	/* Last: a start that fails must have no callback under way in the writer that it frees. */
+	return err ? err : start_http(daemon);
 }
 
 static void close_listener(struct listener *listener, const char *address)
@@ -159,9 +158,10 @@ static void close_listener(struct listener *listener, const char *address)
 /* Whatever was made goes, last first. The store's lock is held until its sockets are gone. */
 static void daemon_release(struct daemon *daemon)
 {
+	/* Its pages ask the writer. */
+	admin_server_stop(daemon->admin);
 	writer_free(daemon->writer);
 	http_server_stop(daemon->http);
-	admin_server_stop(daemon->admin);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
 	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
 	store_close(daemon->store);

@@ -214,7 +214,7 @@ static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
 	if (!readers.len && writer->alarmed_us)
 		return;
 	writer->alarmed_us = now_us;
-	log_message(MESSAGE_LOG_GROWS, NULL,
+	log_message(MESSAGE_LOG_HELD, NULL,
 		    "store: the write-ahead log has %lld MB because somebody reads an old state of "
 		    "the store: %s; it grows until they end",
 		    (long long)bytes / (1024 * 1024),

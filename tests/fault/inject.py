@@ -319,7 +319,7 @@ def run_start(bench, point):
         bench.daemon.stop()
     path = os.path.join(bench.daemon.dir, "strace")
     arguments = [a for e in inject_of(point) for a in ("-e", e)]
-    bench.daemon.start(wait=False, wrap=("strace", "-D", "-f", "-o", path, *arguments))
+    bench.daemon.start(wait=False, wrap=("strace", "-D", "-f", "-y", "-o", path, *arguments))
     bench.running = True
     killed = {-signal.SIGKILL} if point.error == "KILL" else set()
     outcome = serves_or_ends(bench, {74, 78} | killed)
@@ -359,6 +359,13 @@ def run_point(bench, point):
     return outcome, len(bench.acked) - before
 
 
+def hit_sure_call(bench):
+    """True when, by what the daemon did meanwhile, another call was hit: one that never fails."""
+    with open(os.path.join(bench.daemon.dir, "strace"), errors="replace") as f:
+        hit = [line for line in f if "(INJECTED)" in line]
+    return bool(hit) and all("F_UNLCK" in line or "eventfd" in line for line in hit)
+
+
 def choose(all_points, sample, seed):
     """A sample that has every (phase, call, error) before it has one of them twice."""
     if not sample or sample >= len(all_points):
@@ -391,12 +398,16 @@ def run(mode, sample=0, seed=1, phases=None, tell=None):
                 outcomes[outcome] += 1
                 figures["acked"] += acked
             except (Violation, AssertionError) as why:
-                figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
+                outcome = "set aside: the call hit cannot fail"
+                if hit_sure_call(bench):
+                    outcomes[outcome] += 1
+                else:
+                    figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
+                    outcome = "VIOLATION " + str(why)
                 bench.close()
                 shutil.rmtree(directory)
                 os.mkdir(directory)
                 bench = Bench(directory)
-                outcome = "VIOLATION " + str(why)
             if tell:
                 tell(f"{' '.join(map(str, point))}: {outcome}")
     finally:

@@ -89,3 +89,11 @@ def test_failed_sync_is_never_tried_again_and_ends_the_daemon(strace, make_daemo
     assert daemon.post(captured()[0]).status == 200
     assert daemon.rows("SELECT count(*) FROM order_log") == [(1,)]
     assert daemon.stop() == 0
+
+
+@pytest.mark.skipif(not LONG, reason="builds the program many times: make check-long")
+def test_harnesses_catch_the_promise_broken_on_purpose(strace, record_property):
+    done = subprocess.run([sys.executable, "tests/fault/mutants.py"], cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    record_property("figures", done.stdout.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout

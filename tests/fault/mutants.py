@@ -1,0 +1,144 @@
+"""Are the harnesses able to fail? The promise is broken on purpose in a copy of the tree.
+
+Each mutant changes one place of the sources as a mistake would, is built, and must be caught by the
+harness that is there for it; so must the unchanged tree pass it, or the catch would mean nothing.
+
+    tests/fault/mutants.py [NAME...]
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PYTHON = sys.executable
+
+
+def pytest(file, case):
+    return [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+            f"tests/integration/{file}.py", "-k", case]
+
+
+KILL = [PYTHON, "tests/fault/kill.py", "--cycles", "60", "--seed", "1"]
+FAIL = [PYTHON, "tests/fault/inject.py", "fail", "--phase", "request", "--sample", "60"]
+
+# name: file, what stands there and what instead (any number of times), the harness
+MUTANTS = {
+    "ack before the commit": ("src/store/sqlite_write.c", [
+        ("int err = statement_run(connection, &store->statements[W_begin]);",
+         "int err = sqlite3_get_autocommit(connection->db)"
+         " ? statement_run(connection, &store->statements[W_begin]) : 0;"),
+        ("if (!err)\n\t\terr = statement_run(connection, &store->statements[W_commit]);",
+         "if (!err && store->tally.next_event_id % 4 == 0)\n"
+         "\t\terr = statement_run(connection, &store->statements[W_commit]);")], KILL),
+    "result of the commit ignored": ("src/store/sqlite_write.c", [
+        ("err = statement_run(connection, &store->statements[W_commit]);",
+         "statement_run(connection, &store->statements[W_commit]);")], FAIL),
+    "no sync before the answer": ("src/store/sqlite_store.c", [
+        ("PRAGMA synchronous = FULL;", "PRAGMA synchronous = OFF;")],
+        pytest("test_9_fault_calls", "the_answer_comes_after_the_sync")),
+    "written on after a failed sync": ("src/store/sqlite_store.c", [
+        ("store->failed = err;", "(void)store;")],
+        pytest("test_9_fault_calls", "failed_sync")),
+    "no check of the files": ("src/store/sqlite_store.c", [
+        ("\tif (store->failed)\n\t\treturn store->failed;\n\tsqlite3_file_control",
+         "\tif (store->path)\n\t\treturn 0;\n\tsqlite3_file_control")],
+        pytest("test_9_fault_disk", "harmed_under_the_daemon")),
+    "duplicate not recognised": ("src/store/sqlite_write.c", [
+        ("judgement.verdict == VERDICT_DUPLICATE", "judgement.verdict == VERDICT_MAX")], KILL),
+    "another store's log accepted": ("src/store/sqlite_check.c", [
+        ("if (!alone[0] ||", "if (alone[0] ||")],
+        pytest("test_9_fault_disk", "log_of_another")),
+}
+
+
+def run(tree, command):
+    environment = {**os.environ, "ORDERHOOK_BUILD": "build", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("ORDERHOOK_LONG", None)
+    done = subprocess.run(command, cwd=tree, env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", timeout=600)
+    return done.returncode, done.stdout
+
+
+def build(tree):
+    code, out = run(tree, ["make", "BUILD=build", "DEVELOPER=", "all"])
+    if code:
+        raise SystemExit("mutants.py: the copy does not build:\n" + out[-2000:])
+
+
+def reason_of(out):
+    """What the harness said, in a line."""
+    for line in out.splitlines():
+        if line.startswith("{"):
+            figures = json.loads(line)
+            found = figures.get("violation") or (figures.get("violations") or [""])[0]
+            if found:
+                return found[:120]
+        if line.startswith("E  "):
+            return line[1:].strip()[:120]
+    return out.strip().splitlines()[-1][:120] if out.strip() else ""
+
+
+def break_tree(tree, file, changes):
+    """Returns the text as it was."""
+    path = os.path.join(tree, file)
+    with open(path) as f:
+        text = f.read()
+    broken = text
+    for old, new in changes:
+        if old not in broken:
+            raise SystemExit(f"mutants.py: {file} no longer has: {old}")
+        broken = broken.replace(old, new)
+    with open(path, "w") as f:
+        f.write(broken)
+    return text
+
+
+def try_mutant(tree, name):
+    """True when it was caught."""
+    file, changes, harness = MUTANTS[name]
+    text = break_tree(tree, file, changes)
+    try:
+        build(tree)
+        code, out = run(tree, harness)
+    finally:
+        with open(os.path.join(tree, file), "w") as f:
+            f.write(text)
+    # 1 is a harness's or pytest's own "it failed"; anything else means that it could not run.
+    print(f"{'caught' if code == 1 else 'NOT CAUGHT'}  {name}: {reason_of(out)}", flush=True)
+    return code == 1
+
+
+def main():
+    names = sys.argv[1:] or list(MUTANTS)
+    if set(names) - set(MUTANTS):
+        print("mutants.py: mutants are: " + "; ".join(MUTANTS), file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    directory = tempfile.mkdtemp(prefix="orderhook-mutants-")
+    tree = os.path.join(directory, "tree")
+    try:
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build"))
+        build(tree)
+        harnesses = {tuple(MUTANTS[name][2]) for name in names}
+        sound = 0
+        for harness in sorted(harnesses):
+            code, out = run(tree, list(harness))
+            sound += code == 0
+            if code:
+                print(f"the unchanged tree does not pass {' '.join(harness)}: {out[-1500:]}")
+        caught = sum(try_mutant(tree, name) for name in names)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    print(json.dumps({"harness": "mutants", "mutants": len(names), "caught": caught,
+                      "seconds": round(time.monotonic() - began, 1)}))
+    return 0 if caught == len(names) and sound == len(harnesses) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
