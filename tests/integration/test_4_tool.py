@@ -16,7 +16,7 @@ from conftest import SECRET, body_of, callback, captured, tool
 from tool_help import (ISS, TOOL, assert_one_line, damaged, display_width, lines_of,  # noqa: F401
                        shop)
 
-COMMANDS = ["orders", "show", "events", "raw", "simulate", "sign", "init"]
+COMMANDS = ["orders", "show", "events", "raw", "held", "simulate", "sign", "init"]
 
 
 # ---------------------------------------------------------------------- usage and help

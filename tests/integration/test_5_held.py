@@ -48,6 +48,7 @@ def test_an_identical_body_is_counted_across_a_restart(daemon):
     daemon.start()
     daemon.post(b"[1]")
     wait_until(lambda: daemon.rows("SELECT deliveries FROM held_log") == [(2,)])
+    assert daemon.rows("SELECT count(*), max(last_received > received) FROM held_log") == [(1, 1)]
 
 
 def test_what_is_refused_just_before_the_end_is_written(daemon):
