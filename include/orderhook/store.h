@@ -30,6 +30,8 @@ struct store_item {
 	struct slice body;    /* exactly as received */
 	struct slice head;    /* request line and headers, without the URL token */
 	const char *remote;   /* the caller's address */
+	int64_t held_id;      /* the refused delivery that becomes this; 0: none. It goes with the
+				 same commit, unless the item is refused */
 	struct store_result result;
 };
 
@@ -96,6 +98,19 @@ void store_log_readers(const struct store *store, struct buf *out);
 /* The ring of refused deliveries: its size, of which each half has one half. Its deliveries stay
  * when it gets smaller, until the next one comes. */
 void store_held_limit(struct store *store, int64_t bytes);
+/* A refused delivery, copied. */
+struct store_held_delivery {
+	char endpoint[EVENT_ID_BYTES_MAX + 2];
+	char remote[64];
+	int64_t received_ms;
+	bool token_ok;
+	struct buf head; /* the caller's, emptied first */
+	struct buf body;
+};
+/* For the writer. -ERR_NOT_FOUND. */
+int store_held_find(struct store *store, int64_t held_id, struct store_held_delivery *ret);
+/* It was fed in again and is refused for this now; reason is the key of an error. */
+int store_held_reason(struct store *store, int64_t held_id, const char *reason);
 /* As of the last commit; evicted and failed since the store was opened. */
 struct store_held_stats {
 	int64_t held;

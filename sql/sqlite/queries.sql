@@ -116,6 +116,12 @@ SELECT held_id, bytes FROM held WHERE ours = :ours ORDER BY held_id LIMIT 1
 -- query: delete_held
 DELETE FROM held WHERE held_id = :held_id
 
+-- query: find_held
+SELECT endpoint, remote, received_ms, token_ok, head, body FROM held WHERE held_id = :held_id
+
+-- query: update_held_reason
+UPDATE held SET reason = :reason WHERE held_id = :held_id
+
 -- query: sum_held
 SELECT ours, count(*), sum(bytes) FROM held GROUP BY ours
 

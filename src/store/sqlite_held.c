@@ -196,6 +196,63 @@ void held_ended(struct sqlite_store *store, bool committed)
 	store->ring.evicting = 0;
 }
 
+int held_readmitted(struct sqlite_store *store, int64_t held_id)
+{
+	struct statement *statement = &store->statements[W_delete_held];
+
+	bind_int(statement, P_held_id, held_id);
+	/* Its size is not at hand; this is rare enough to count anew. */
+	store->ring.known = false;
+	return statement_run(&store->connection, statement);
+}
+
+static int copy_held(struct connection *connection, struct statement *statement,
+		     struct store_held_delivery *ret)
+{
+	sqlite3_stmt *handle = statement->handle;
+	int err = column_text(connection, statement, 0, ret->endpoint, sizeof(ret->endpoint));
+
+	if (!err)
+		err = column_text(connection, statement, 1, ret->remote, sizeof(ret->remote));
+	ret->received_ms = sqlite3_column_int64(handle, 2);
+	ret->token_ok = sqlite3_column_int(handle, 3) == 1;
+	buf_reset(&ret->head);
+	buf_reset(&ret->body);
+	if (!err)
+		err = buf_add(&ret->head, sqlite3_column_blob(handle, 4),
+			      (size_t)sqlite3_column_bytes(handle, 4));
+	if (!err)
+		err = buf_add(&ret->body, sqlite3_column_blob(handle, 5),
+			      (size_t)sqlite3_column_bytes(handle, 5));
+	return err;
+}
+
+int store_held_find(struct store *base, int64_t held_id, struct store_held_delivery *ret)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	struct statement *statement = &store->statements[W_find_held];
+	int err;
+
+	bind_int(statement, P_held_id, held_id);
+	err = statement_step(&store->connection, statement);
+	if (err == 1)
+		err = copy_held(&store->connection, statement, ret);
+	else if (err == 0)
+		err = -ERR_NOT_FOUND;
+	statement_reset(statement);
+	return err;
+}
+
+int store_held_reason(struct store *base, int64_t held_id, const char *reason)
+{
+	struct sqlite_store *store = (struct sqlite_store *)base;
+	struct statement *statement = &store->statements[W_update_held_reason];
+
+	bind_text(statement, P_reason, reason);
+	bind_int(statement, P_held_id, held_id);
+	return statement_run(&store->connection, statement);
+}
+
 void sqlite_store_hold(struct store *base, const struct store_hold *holds, size_t n)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;

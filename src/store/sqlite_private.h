@@ -206,6 +206,8 @@ int sqlite_store_failed(struct sqlite_store *store, int err);
 /* sqlite_held.c. Inside the batch's transaction: writes what hold() gave. Fails only where the
  * transaction cannot go on. */
 int held_write(struct sqlite_store *store);
+/* Inside the transaction: the delivery has become an event. */
+int held_readmitted(struct sqlite_store *store, int64_t held_id);
 /* Reads what is in the ring. */
 int held_load(struct sqlite_store *store);
 /* The transaction has ended: what it did to the ring stands, or is forgotten. */

@@ -311,8 +311,11 @@ static int write_item(struct sqlite_store *store, struct store_item *item)
 	err = find_endpoint(store, item->endpoint, &endpoint_id);
 	if (err)
 		return err;
-	return item->event->kind == EVENT_OTHER ? write_other(store, item, endpoint_id)
-						: write_order_event(store, item, endpoint_id);
+	err = item->event->kind == EVENT_OTHER ? write_other(store, item, endpoint_id)
+					       : write_order_event(store, item, endpoint_id);
+	if (!err && item->held_id && item->result.err != -ERR_TIMESTAMP_STALE)
+		err = held_readmitted(store, item->held_id);
+	return err;
 }
 
 /* ------------------------------------------------------------------ the batch ---------- */

@@ -4,8 +4,8 @@
  */
 #include <string.h>
 
+#include "held_private.h"
 #include "orderhook/err.h"
-#include "tool_private.h"
 
 #define RAW_LIMIT_BYTES (64U * 1024 * 1024)
 
@@ -200,15 +200,27 @@ static int show_held(struct tool *tool, int64_t held_id, bool reveal)
 }
 
 static int run(struct tool *tool, int argc, char **argv, const struct held_filter *filter,
-	       enum print_format format, bool reveal)
+	       enum print_format format, bool reveal, bool all)
 {
 	int64_t held_id;
+
+	if (argc > 1 && strcmp(argv[1], "readmit") == 0) {
+		if (all == (argc > 2))
+			return tool_usage(tool, "readmit: give numbers, or else --all");
+		return held_readmit(tool, argv + 2, (size_t)argc - 2, filter);
+	}
+	if (all)
+		return tool_usage(tool, "--all goes with 'held readmit'");
 
 	if (argc == 1)
 		return reveal ? tool_usage(tool, "--reveal goes with 'held show ID'")
 			      : print_held(tool, filter, format);
 	if (strcmp(argv[1], "show") != 0)
-		return tool_usage(tool, "unknown word '%s'; 'show ID' is allowed", argv[1]);
+		return tool_usage(tool,
+				  "unknown word '%s'; 'show ID' and 'readmit ID...' are allowed",
+				  argv[1]);
+	if (argc > 3)
+		return tool_usage(tool, "unexpected argument '%s'", argv[3]);
 	if (argc < 3)
 		return tool_usage(tool, "show: which one? 'orderhook held' lists the numbers");
 	if (slice_to_i64(slice_of(argv[2]), 1, INT64_MAX, &held_id))
@@ -222,6 +234,7 @@ int cmd_held(struct tool *tool, int argc, char **argv)
 	enum print_format format = PRINT_TABLE;
 	bool reveal = false;
 	bool ours = false;
+	bool all = false;
 	const struct tool_option options[] = {
 		{"reason", 0, "KEY", "only those refused for this, as the column reason has it",
 		 option_reason, &filter.reason},
@@ -231,26 +244,33 @@ int cmd_held(struct tool *tool, int argc, char **argv)
 		 option_flag, &ours},
 		{"reveal", 0, NULL, "show: people's data and hand-over codes too", option_flag,
 		 &reveal},
+		{"all", 0, NULL, "readmit: all that the other options pick", option_flag, &all},
 		OPTION_LIMIT(&filter.limit),
 		OPTION_FORMAT(&format),
 		{NULL},
 	};
 	const struct tool_syntax syntax = {
 		.options = options,
-		.max_arguments = 2,
+		.max_arguments = -1,
 		.text = "Lists the deliveries that were refused with 400 or 401 and kept, newest "
 			"first.\n"
 			"An identical one that comes again is counted, not repeated. 'held show "
 			"ID'\n"
-			"prints one with its headers and its masked body.\n",
+			"prints one with its headers and its masked body. 'held readmit ID...' "
+			"feeds\n"
+			"them in again, oldest first, after the configuration was mended: every "
+			"check,\n"
+			"with the time of the original receipt. The daemon must be stopped for "
+			"it.\n",
 		.examples =
 			"  orderhook held --ours --reason sign-wrong   after a secret was changed\n"
-			"  orderhook held show 3                       what it was\n",
+			"  orderhook held show 3                       what it was\n"
+			"  orderhook held readmit --all --reason sign-wrong   once it is mended\n",
 	};
 	int code = options_parse(tool, &syntax, &argc, argv);
 
 	if (code >= 0)
 		return code;
 	filter.ours = ours ? 1 : 0;
-	return run(tool, argc, argv, &filter, format, reveal);
+	return run(tool, argc, argv, &filter, format, reveal, all);
 }

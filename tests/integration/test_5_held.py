@@ -112,3 +112,40 @@ def test_the_names_are_those_of_the_view(daemon):
     names = [n for (n,) in daemon.rows("SELECT name FROM pragma_table_info('held_log')")]
     assert list(row) == names[:-1] and names[-1] == "body"
     assert os.path.exists(daemon.store)
+
+
+def test_a_mended_secret_loses_nothing_and_a_forged_one_stays_out(daemon):
+    daemon.stop()
+    daemon.write_file("secret", "not-yet-the-right-one")
+    daemon.start()
+    assert daemon.post(sign_flat(callback())).status == 401
+    assert daemon.post(sign_flat(callback("TDH2"))).status == 401
+    assert daemon.post(sign_flat(callback("TDH3"), secret="forged-0123456789-0123")).status == 401
+    first = held(daemon, 3)[-1]
+    daemon.write_file("secret", SECRET)
+    done = tool("held", "readmit", "--all", conf=daemon.conf)
+    assert done.returncode == 4 and "stop it" in done.stderr
+    daemon.stop()
+    done = tool("held", "readmit", "--all", "--reason", "sign-wrong", conf=daemon.conf)
+    assert done.returncode == 4, done.stderr
+    assert [line.split(" ", 1)[1] for line in done.stdout.splitlines()] == [
+        "stored as event 1", "stored as event 2",
+        "still refused: sign-wrong: no secret of the endpoint makes this signature"]
+    assert daemon.rows("SELECT iss_order_no, source, auth, received, remote FROM order_log "
+                       "ORDER BY event_id LIMIT 1") == [
+        ("TDH1", "readmit", "signed", first["received"], "127.0.0.1")]
+    assert daemon.rows("SELECT count(*) FROM held") == [(1,)]
+    assert tool("held", "readmit", "1", conf=daemon.conf).returncode == 3
+    daemon.start()
+    assert daemon.post(sign_flat(callback())).status == 200
+    assert daemon.rows("SELECT deliveries FROM order_log WHERE iss_order_no = 'TDH1'") == [(2,)]
+
+
+def test_readmission_skips_no_check(daemon):
+    assert daemon.post(sign_flat(callback(), timestamp=1748595319000)).status == 401
+    held(daemon, 1)
+    daemon.stop()
+    done = tool("held", "readmit", "--all", conf=daemon.conf)
+    assert done.returncode == 4 and "timestamp-stale" in done.stdout
+    assert daemon.rows("SELECT count(*) FROM order_log") == [(0,)]
+    daemon.start()
