@@ -60,7 +60,7 @@ struct config {
 		int64_t queue_limit;
 		int64_t commit_timeout_ms;
 		struct config_list trusted_proxies;
-		int64_t log_rate; /* lines a second */
+		int64_t callback_log_rate; /* lines a second */
 	} server;
 	struct {
 		char *path;

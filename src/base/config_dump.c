@@ -95,7 +95,7 @@ static int dump_attention(const struct config *config, struct buf *out)
 
 	for (int status = 0; status <= CONFIG_STATUS_MAX && !err; status++) {
 		int64_t limit_ms = config_attention_get(config, status);
-		char name[8];
+		char name[12];
 		snprintf(name, sizeof(name), "%d", status);
 		const struct config_key *key = config_key_find(CONFIG_ATTENTION, slice_of(name));
 		if (limit_ms || key->initial)

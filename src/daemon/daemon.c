@@ -100,7 +100,7 @@ static int start_http(struct daemon *daemon)
 		.keepalive_timeout_ms = config->server.keepalive_timeout_ms,
 		.request_timeout_us = config->server.request_timeout_ms * 1000,
 		.max_body_bytes = config->server.max_body_bytes,
-		.log_rate = config->server.log_rate,
+		.log_rate = config->server.callback_log_rate,
 		.endpoints = daemon->endpoints,
 		.writer = daemon->writer,
 		.clock = daemon->clock,
@@ -217,7 +217,7 @@ static void reload(struct daemon *daemon)
 			    "reloaded, but these keys need a restart: %s", keys.data);
 	http_server_reload(daemon->http, endpoints, &proxies,
 			   next->server.request_timeout_ms * 1000, next->server.max_body_bytes,
-			   next->server.log_rate);
+			   next->server.callback_log_rate);
 	endpoint_set_unref(daemon->endpoints);
 	daemon->endpoints = endpoints;
 	/* The old one stays: its sockets and its store are the ones that are open. */
