@@ -16,15 +16,16 @@ function flush_file()
 	if (is_queries)
 		flush_query()
 	else
-		migrations = migrations sprintf("\t{ %d, \"%s\",\n%s\t},\n", number, base, text)
+		# Joined, not sprintf(): mawk's has room for 8192 bytes.
+		migrations = migrations "\t{ " number ", \"" base "\",\n" text "\t},\n"
 }
 
 function flush_query()
 {
 	if (query == "")
 		return
-	constants = constants sprintf("const char SQL_%s[] =\n%s;\n", query, text)
-	queries = queries sprintf("\t{ \"%s\", SQL_%s },\n", query, query)
+	constants = constants "const char SQL_" query "[] =\n" text ";\n"
+	queries = queries "\t{ \"" query "\", SQL_" query " },\n"
 	query = ""
 	text = ""
 }

@@ -19,6 +19,9 @@ void metrics_request_us(int64_t us);
 void metrics_commit(int64_t us, size_t events, int64_t wall_ms);
 void metrics_queue_depth(size_t depth);
 void metrics_wal_bytes(int64_t bytes);
+/* Of the store's ring of refused deliveries; evicted and failed count since the start. */
+void metrics_held(int64_t rows_kept, int64_t evicted, int64_t failed);
+void metrics_held_dropped(void); /* one that did not reach the store */
 void metrics_orders(int status, int64_t orders);
 
 int metrics_render(struct buf *out);

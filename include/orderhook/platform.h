@@ -88,6 +88,10 @@ struct platform {
 	/* The optional members, the content digest, the notes. */
 	int (*normalise)(const struct message *message, const struct delivery *delivery,
 			 struct event *event);
+	/* Whether the body names a clientId and a shopId and both are configured ones. Proves
+	 * nothing: it picks the half of the ring in which a refused delivery is kept. */
+	bool (*names_us)(const struct endpoint *endpoint, const struct delivery *delivery,
+			 struct buf *scratch);
 	/* The reply's body for an HTTP status: a static string. */
 	const char *(*reply)(int http_status);
 };

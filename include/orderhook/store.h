@@ -30,7 +30,21 @@ struct store_item {
 	struct slice body;    /* exactly as received */
 	struct slice head;    /* request line and headers, without the URL token */
 	const char *remote;   /* the caller's address */
+	int64_t held_id;      /* the refused delivery that becomes this; 0: none. It goes with the
+				 same commit, unless the item is refused */
 	struct store_result result;
+};
+
+/* One refused delivery to keep. Borrowed until the batch that writes it returns. */
+struct store_hold {
+	const char *endpoint;
+	const char *reason; /* key of the error */
+	const char *remote;
+	struct slice head;
+	struct slice body;
+	int64_t received_ms;
+	bool token_ok;
+	bool ours; /* the half of the ring that strangers cannot reach */
 };
 
 struct store_ops {
@@ -48,6 +62,11 @@ struct store_ops {
 	/* Checkpoints what it can without waiting for readers. */
 	int (*checkpoint)(struct store *store);
 	void (*close)(struct store *store);
+	/*
+	 * Gives the next write_batch() refused deliveries to write in its transaction, which may
+	 * be of no items. One that cannot be written is counted and never fails the batch.
+	 */
+	void (*hold)(struct store *store, const struct store_hold *holds, size_t n);
 };
 
 struct store {
@@ -79,6 +98,31 @@ int64_t store_wal_bytes(const struct store *store);
 /* Names whose snapshots keep the log from being used again, "process 12 (sqlite3)"; adds nothing
  * when nobody does or it cannot be told. Only for a store of store_open_writer(). */
 void store_log_readers(const struct store *store, struct buf *out);
+
+/* The ring of refused deliveries: its size, of which each half has one half. Its deliveries stay
+ * when it gets smaller, until the next one comes. */
+void store_held_limit(struct store *store, int64_t bytes);
+/* A refused delivery, copied. */
+struct store_held_delivery {
+	char endpoint[EVENT_ID_BYTES_MAX + 2];
+	char remote[64];
+	int64_t received_ms;
+	bool token_ok;
+	struct buf head; /* the caller's, emptied first */
+	struct buf body;
+};
+/* For the writer. -ERR_NOT_FOUND. */
+int store_held_find(struct store *store, int64_t held_id, struct store_held_delivery *ret);
+/* It was fed in again and is refused for this now; reason is the key of an error. */
+int store_held_reason(struct store *store, int64_t held_id, const char *reason);
+/* As of the last commit; evicted and failed since the store was opened. */
+struct store_held_stats {
+	int64_t held;
+	int64_t bytes;
+	int64_t evicted;
+	int64_t failed;
+};
+void store_held_stats(const struct store *store, struct store_held_stats *ret);
 
 /* Orders per status: for the metrics. Counts are kept by the writer, so this reads ten rows. */
 struct store_status_count {
@@ -233,3 +277,25 @@ typedef bool (*store_stop_fn)(void *context);
  */
 int store_backup(const char *path, const char *file, store_stop_fn stop, void *context,
 		 struct store_backup *ret, struct buf *problem);
+
+/* The columns of the view held_log, without body. */
+enum held_column {
+#define STORE_COLUMN(name) HELD_COL_##name,
+#include "orderhook/tbl/held_column.def"
+#undef STORE_COLUMN
+	HELD_COL_MAX
+};
+
+struct held_filter {
+	const char *endpoint; /* NULL: any */
+	const char *reason;   /* NULL: any */
+	int ours;             /* 1: only ours, 2: only strangers', 0: any */
+	int64_t limit;        /* 0: all */
+};
+/* Calls each for every refused delivery, newest first, until it returns something else than 0,
+ * which is returned. The row is borrowed for the call. */
+int store_held(struct store_reader *reader, const struct held_filter *filter,
+	       int (*each)(void *context, const struct store_row *row), void *context);
+/* Like store_raw(), for a refused delivery. */
+int store_raw_held(struct store_reader *reader, int64_t held_id, struct buf *body,
+		   struct buf *head);

@@ -69,6 +69,29 @@ int writer_submit(struct writer *writer, struct write_job *job);
 /* Gives up the jobs that have waited longer than commit_timeout. */
 void writer_expire(struct writer *writer);
 
+/* One refused delivery to keep in the store's ring. */
+struct write_hold {
+	struct write_hold *next;
+	char endpoint[WRITE_JOB_NAME_BYTES];
+	char remote[WRITE_JOB_REMOTE_BYTES];
+	const char *reason; /* a static string */
+	struct buf head;
+	struct buf body;
+	int64_t received_ms;
+	bool token_ok;
+	bool ours;
+};
+void write_hold_free(struct write_hold *hold); /* NULL is fine */
+
+#define WRITER_HOLDS_PER_SECOND 100
+
+/*
+ * Takes the delivery over, never waits and never fails: over WRITER_HOLDS_PER_SECOND, and without
+ * room, it is dropped and counted. It is written with the next batch, or within a second, and does
+ * not wake the writer: a commit of its own would delay the events that come during it.
+ */
+void writer_hold(struct writer *writer, struct write_hold *hold);
+
 /* The failure after which nothing will be acknowledged any more, 0 while there is none. */
 int writer_failure(const struct writer *writer);
 /* When the writer last finished a round of its loop: it does at least every second unless it is

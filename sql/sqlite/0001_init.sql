@@ -114,6 +114,42 @@ CREATE TABLE anchor (
     link BLOB NOT NULL CHECK (length(link) = 32)
 ) STRICT;
 
+
+-- Refused deliveries (400, 401), a ring: the oldest of a half go when the half is full. An id is
+-- never given out twice, so that a command with an old one cannot mean another delivery.
+CREATE TABLE held (
+    held_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    received_ms INTEGER NOT NULL, -- of the first receipt
+    last_ms INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL DEFAULT 1,
+    ours INTEGER NOT NULL, -- the half: 1 for a right URL token, or clientId and shopId that are ours
+    token_ok INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, -- what it takes of its half
+    endpoint TEXT NOT NULL,
+    reason TEXT NOT NULL, -- key of the error
+    remote TEXT,
+    identity BLOB NOT NULL CHECK (length(identity) = 32), -- equal for what is counted as one
+    head BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX held_by_identity ON held (identity);
+CREATE INDEX held_by_half ON held (ours, held_id, bytes);
+
+CREATE VIEW held_log AS
+SELECT
+    h.held_id AS held_id,
+    h.endpoint AS endpoint,
+    strftime('%Y-%m-%dT%H:%M:%fZ', h.received_ms / 1000.0, 'unixepoch') AS received,
+    strftime('%Y-%m-%dT%H:%M:%fZ', h.last_ms / 1000.0, 'unixepoch') AS last_received,
+    h.deliveries AS deliveries,
+    h.reason AS reason,
+    h.ours AS ours,
+    h.remote AS remote,
+    length(h.body) AS body_bytes,
+    h.body AS body
+FROM held h;
+
 -- Orders in each status, kept by the writer: counting them takes 161 ms at 11 million events.
 CREATE TABLE status_count (
     status INTEGER PRIMARY KEY,

@@ -89,6 +89,42 @@ ON CONFLICT (span) DO UPDATE SET
     received_from_ms = min(received_from_ms, excluded.received_from_ms),
     received_to_ms = max(received_to_ms, excluded.received_to_ms)
 
+-- query: savepoint_held
+SAVEPOINT held
+
+-- query: rollback_held
+ROLLBACK TO held
+
+-- query: release_held
+RELEASE held
+
+-- query: count_held_again
+UPDATE held SET deliveries = deliveries + 1, last_ms = max(last_ms, :received_ms)
+WHERE held_id = (SELECT held_id FROM held
+    WHERE identity = :content AND endpoint = :endpoint AND reason = :reason LIMIT 1)
+RETURNING held_id
+
+-- query: insert_held
+INSERT INTO held (received_ms, last_ms, ours, token_ok, bytes, endpoint, reason, remote, identity,
+    head, body)
+VALUES (:received_ms, :received_ms, :ours, :token_ok, :bytes, :endpoint, :reason, :remote,
+    :content, :head, :body)
+
+-- query: oldest_held
+SELECT held_id, bytes FROM held WHERE ours = :ours ORDER BY held_id LIMIT 1
+
+-- query: delete_held
+DELETE FROM held WHERE held_id = :held_id
+
+-- query: find_held
+SELECT endpoint, remote, received_ms, token_ok, head, body FROM held WHERE held_id = :held_id
+
+-- query: update_held_reason
+UPDATE held SET reason = :reason WHERE held_id = :held_id
+
+-- query: sum_held
+SELECT ours, count(*), sum(bytes) FROM held GROUP BY ours
+
 -- query: count_orders
 SELECT status, orders FROM status_count WHERE status > 0 ORDER BY status
 
@@ -330,3 +366,16 @@ FROM (
     UNION ALL SELECT status, 0, orders FROM status_count) s
 GROUP BY s.status
 HAVING max(s.counted) <> max(s.told)
+
+-- Newest first. The columns of tbl/held_column.def.
+-- query: held_rows
+SELECT held_id, endpoint, received, last_received, deliveries, reason, ours, remote, body_bytes
+FROM held_log
+WHERE held_id < :after_id
+    AND (:endpoint IS NULL OR endpoint = :endpoint)
+    AND (:reason IS NULL OR reason = :reason)
+    AND (:ours IS NULL OR ours = :ours)
+ORDER BY held_id DESC LIMIT :page
+
+-- query: raw_held
+SELECT head, body FROM held WHERE held_id = :held_id

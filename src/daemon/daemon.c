@@ -56,6 +56,7 @@ static int open_store(struct daemon *daemon, struct buf *problem)
 
 	if (err)
 		return err;
+	store_held_limit(daemon->store, daemon->config->store.held_limit_bytes);
 	/* Ready means that a commit reaches the disk, not that one is expected to. */
 	err = daemon->store->ops->touch(daemon->store);
 	if (err)

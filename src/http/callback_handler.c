@@ -4,6 +4,7 @@
  * writer, or the sweeper past commit_timeout) leaves a decision in the call and resumes; the reply
  * is queued here, and 200 only from a committed result.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "http_private.h"
@@ -59,6 +60,52 @@ static void log_stored(struct http_server *server, const struct http_call *call,
 		    event->iss_order_no[0] ? event->iss_order_no : "-",
 		    (long long)call->result.event_id, verdict, call->head.endpoint->name,
 		    call->remote, call->request_id);
+}
+
+static void fill_delivery(const struct http_call *call, int64_t received_ms, struct delivery *ret)
+{
+	*ret = (struct delivery){
+		.body = buf_slice(&call->job->body),
+		.type = call->head.type,
+		.webhook_id = call->head.webhook_id,
+		.webhook_timestamp = call->head.webhook_timestamp,
+		.webhook_signature = call->head.webhook_signature,
+		.token_ok = call->head.token_ok,
+		.received_ms = received_ms,
+		.source = EVENT_CALLBACK,
+	};
+}
+
+/* Keeps a whole delivery that is about to be refused for what it says, and takes the job's bytes
+ * for that. Without memory it is only refused. */
+static void keep(struct http_connection *connection, int64_t received_ms, int err)
+{
+	struct http_call *call = &connection->call;
+	const struct endpoint *endpoint = call->head.endpoint;
+	struct write_hold *hold;
+	struct delivery delivery;
+	int status = err_http_status(err);
+
+	if (status != 400 && status != 401)
+		return;
+	hold = calloc(1, sizeof(*hold));
+	if (!hold) {
+		metrics_held_dropped();
+		return;
+	}
+	fill_delivery(call, received_ms, &delivery);
+	slice_copy(slice_of(endpoint->name), hold->endpoint, sizeof(hold->endpoint));
+	slice_copy(slice_of(call->remote), hold->remote, sizeof(hold->remote));
+	hold->reason = err_key(err);
+	hold->received_ms = received_ms;
+	hold->token_ok = delivery.token_ok;
+	hold->ours = delivery.token_ok ||
+		     endpoint->platform->names_us(endpoint, &delivery, &connection->scratch);
+	hold->body = call->job->body;
+	hold->head = call->job->head;
+	buf_init(&call->job->body, hold->body.limit);
+	buf_init(&call->job->head, hold->head.limit);
+	writer_hold(connection->server->options.writer, hold);
 }
 
 static enum MHD_Result acknowledge(struct http_connection *connection)
@@ -226,24 +273,19 @@ static enum MHD_Result take_end(struct http_connection *connection)
 {
 	struct http_server *server = connection->server;
 	struct http_call *call = &connection->call;
-	struct delivery delivery = {
-		.body = buf_slice(&call->job->body),
-		.type = call->head.type,
-		.webhook_id = call->head.webhook_id,
-		.webhook_timestamp = call->head.webhook_timestamp,
-		.webhook_signature = call->head.webhook_signature,
-		.token_ok = call->head.token_ok,
-		.received_ms = clock_wall_ms(server->options.clock),
-		.source = EVENT_CALLBACK,
-	};
+	struct delivery delivery;
 	int err;
 
 	/* The request is whole: from here commit_timeout bounds the wait. */
 	atomic_store_explicit(&connection->deadline_us, 0, memory_order_relaxed);
+	fill_delivery(call, clock_wall_ms(server->options.clock), &delivery);
 	if (delivery.body.len != call->head.content_length)
 		return refuse(connection, -ERR_FRAMING);
 	err = ingest(call->head.endpoint, &delivery, &connection->scratch, &call->job->event);
-	return err ? refuse(connection, err) : submit(connection);
+	if (!err)
+		return submit(connection);
+	keep(connection, delivery.received_ms, err);
+	return refuse(connection, err);
 }
 
 enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const char *url,
@@ -266,7 +308,12 @@ enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const cha
 		*upload_data_size = 0;
 		return MHD_YES;
 	case CALL_DECIDED:
-		return call->refusal ? refuse(connection, call->refusal) : acknowledge(connection);
+		if (!call->refusal)
+			return acknowledge(connection);
+		/* Only the store can tell that a stale one is no duplicate. */
+		if (call->refusal == -ERR_TIMESTAMP_STALE)
+			keep(connection, call->job->event.received_ms, call->refusal);
+		return refuse(connection, call->refusal);
 	case CALL_ANSWERED:
 		/* What is left of a refused body. */
 		*upload_data_size = 0;

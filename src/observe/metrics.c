@@ -69,6 +69,10 @@ static _Atomic uint64_t events[VERDICT_MAX];
 static _Atomic int64_t queue_depth;
 static _Atomic int64_t wal_bytes;
 static _Atomic int64_t last_commit_ms;
+static _Atomic int64_t held_rows;
+static _Atomic int64_t held_evicted;
+static _Atomic int64_t held_failed;  /* in the store */
+static _Atomic int64_t held_dropped; /* before the store */
 static struct {
 	_Atomic int status; /* 0: free */
 	_Atomic int64_t orders;
@@ -150,6 +154,18 @@ void metrics_queue_depth(size_t depth)
 void metrics_wal_bytes(int64_t bytes)
 {
 	atomic_store_explicit(&wal_bytes, bytes, memory_order_relaxed);
+}
+
+void metrics_held(int64_t rows_kept, int64_t evicted, int64_t failed)
+{
+	atomic_store_explicit(&held_rows, rows_kept, memory_order_relaxed);
+	atomic_store_explicit(&held_evicted, evicted, memory_order_relaxed);
+	atomic_store_explicit(&held_failed, failed, memory_order_relaxed);
+}
+
+void metrics_held_dropped(void)
+{
+	atomic_fetch_add_explicit(&held_dropped, 1, memory_order_relaxed);
 }
 
 void metrics_orders(int status, int64_t orders)
@@ -245,6 +261,20 @@ static int render_orders(struct buf *out)
 	return err;
 }
 
+static int render_held(struct buf *out)
+{
+	int64_t dropped = atomic_load_explicit(&held_dropped, memory_order_relaxed) +
+			  atomic_load_explicit(&held_failed, memory_order_relaxed);
+	int err = render_gauge(out, METRIC_HELD,
+			       (double)atomic_load_explicit(&held_rows, memory_order_relaxed));
+
+	if (!err)
+		err = render_gauge(
+			out, METRIC_HELD_EVICTED,
+			(double)atomic_load_explicit(&held_evicted, memory_order_relaxed));
+	return err ? err : render_gauge(out, METRIC_HELD_DROPPED, (double)dropped);
+}
+
 int metrics_render(struct buf *out)
 {
 	int err = render_callbacks(out);
@@ -270,6 +300,8 @@ int metrics_render(struct buf *out)
 			(double)atomic_load_explicit(&last_commit_ms, memory_order_relaxed) / 1000);
 	if (!err)
 		err = render_orders(out);
+	if (!err)
+		err = render_held(out);
 	if (!err)
 		err = render_head(out, METRIC_BUILD_INFO);
 	if (!err)

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hold_queue.h"
 #include "orderhook/err.h"
 #include "orderhook/log.h"
 #include "orderhook/metrics.h"
@@ -53,6 +54,8 @@ struct writer {
 	struct store_item **items;
 	int64_t housekept_us; /* the thread's */
 	int64_t alarmed_us;   /* the thread's; 0: never */
+
+	struct hold_queue refused;
 
 	atomic_int failure;
 	_Atomic int64_t progress_us;
@@ -246,9 +249,28 @@ static void housekeep(struct writer *writer, int64_t now_us)
 	}
 }
 
-static void write_batch(struct writer *writer, size_t n)
+/* The batch, with whatever was refused since the last one. */
+static int write_to_store(struct writer *writer, size_t n)
 {
 	struct store *store = writer->options.store;
+	struct store_held_stats stats;
+	size_t n_holds = hold_queue_take(&writer->refused);
+	int err = 0;
+
+	if (n_holds)
+		store->ops->hold(store, writer->refused.holds, n_holds);
+	if (n || n_holds)
+		err = store->ops->write_batch(store, writer->items, n);
+	hold_queue_drop_taken(&writer->refused);
+	for (size_t i = 0; err && i < n_holds; i++)
+		metrics_held_dropped();
+	store_held_stats(store, &stats);
+	metrics_held(stats.held, stats.evicted, stats.failed);
+	return err;
+}
+
+static void write_batch(struct writer *writer, size_t n)
+{
 	int64_t start_us = clock_elapsed_us(writer->options.clock);
 	int err = atomic_load(&writer->failure);
 
@@ -256,10 +278,10 @@ static void write_batch(struct writer *writer, size_t n)
 	if (!err)
 		err = atomic_load(&writer->failure);
 	if (!err) {
-		err = store->ops->write_batch(store, writer->items, n);
+		err = write_to_store(writer, n);
 		if (err)
 			note_failure(writer, err);
-		else
+		else if (n)
 			metrics_commit(clock_elapsed_us(writer->options.clock) - start_us, n,
 				       clock_wall_ms(writer->options.clock));
 	}
@@ -293,10 +315,7 @@ static void *writer_run(void *arg)
 		size_t n = take_batch(writer);
 		pthread_mutex_unlock(&writer->lock);
 
-		if (n)
-			write_batch(writer, n);
-		else
-			housekeep(writer, clock_elapsed_us(writer->options.clock));
+		write_batch(writer, n);
 
 		/* From here on writer_expire() does not see the batch, so each job has one owner.
 		 */
@@ -310,7 +329,19 @@ static void *writer_run(void *arg)
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
+	/* What was refused after the last batch. */
+	write_batch(writer, 0);
 	return NULL;
+}
+
+void writer_hold(struct writer *writer, struct write_hold *hold)
+{
+	int64_t now_us = clock_elapsed_us(writer->options.clock);
+
+	if (hold_queue_put(&writer->refused, hold, now_us))
+		return;
+	write_hold_free(hold);
+	metrics_held_dropped();
 }
 
 /* Marks a job abandoned if it has waited too long; true when the caller must call its done. */
@@ -401,6 +432,7 @@ static int start_thread(struct writer *writer)
 
 static void writer_free_memory(struct writer *writer)
 {
+	hold_queue_release(&writer->refused);
 	free(writer->batch);
 	free(writer->items);
 	free(writer);
@@ -417,6 +449,7 @@ int writer_new(const struct writer_options *options, struct writer **ret)
 	writer->queue_end = &writer->queue_first;
 	writer->batch = calloc(options->batch_limit, sizeof(struct write_job *));
 	writer->items = calloc(options->batch_limit, sizeof(struct store_item *));
+	hold_queue_init(&writer->refused, clock_elapsed_us(options->clock));
 	atomic_store(&writer->progress_us, clock_elapsed_us(options->clock));
 	if (writer->batch && writer->items)
 		err = start_thread(writer);

@@ -37,6 +37,7 @@ static const struct platform shansong = {
 	.authenticate = shansong_authenticate,
 	.identify = shansong_identify,
 	.normalise = shansong_normalise,
+	.names_us = shansong_names_us,
 	.reply = reply,
 };
 

@@ -245,3 +245,24 @@ int shansong_authenticate(const struct endpoint *endpoint, const struct delivery
 				   : check_flat(&proof, &view, event);
 	return err ? err : decide(&proof, ret);
 }
+
+bool shansong_names_us(const struct endpoint *endpoint, const struct delivery *delivery,
+		       struct buf *scratch)
+{
+	struct json_object object;
+	struct shansong_view view;
+	int err;
+
+	if (!endpoint->client_id || endpoint->any_shop)
+		return false;
+	buf_reset(scratch);
+	err = reserve(scratch, delivery->body.len);
+	if (!err)
+		err = delivery->type == BODY_FORM ? shansong_form(delivery->body, scratch, &object)
+						  : shansong_scan(delivery->body, scratch, &object);
+	if (err)
+		return false;
+	shansong_look(&object, &view);
+	return view.known[KEY_CLIENT_ID] && view.known[KEY_SHOP_ID] &&
+	       check_identity(endpoint, &view) == 0;
+}

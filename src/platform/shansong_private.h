@@ -117,6 +117,8 @@ int shansong_authenticate(const struct endpoint *endpoint, const struct delivery
 int shansong_identify(const struct message *message, struct event *event);
 int shansong_normalise(const struct message *message, const struct delivery *delivery,
 		       struct event *event);
+bool shansong_names_us(const struct endpoint *endpoint, const struct delivery *delivery,
+		       struct buf *scratch);
 /* shansong_content.c: the digest by which two deliveries of one event are known as one. courier is
  * NULL where there is none. */
 int shansong_content(const struct json_object *object, const struct shansong_view *view,

@@ -163,6 +163,17 @@ struct batch_tally {
 	int64_t span_to_ms;
 };
 
+/* The ring of refused deliveries; [1] is the half of ours. */
+struct held_ring {
+	bool known; /* what follows is read when it is not */
+	int64_t rows[2];
+	int64_t bytes[2];
+	int64_t evicted; /* and committed */
+	int64_t evicting;
+	int64_t failed;
+	int64_t limit_bytes;
+};
+
 struct sqlite_store {
 	struct store store; /* first: a struct store * is one of these */
 	struct connection connection;
@@ -187,6 +198,10 @@ struct sqlite_store {
 	struct batch_tally tally;
 	struct order_event *history; /* owned */
 	size_t history_cap;
+
+	struct held_ring ring;
+	const struct store_hold *holds; /* of the next batch */
+	size_t n_holds;
 };
 
 /* store_open_writer() with other migrations than the built-in ones: for their test. */
@@ -213,6 +228,17 @@ struct chain_stamp {
 int chain_stamp(const uint8_t previous[CHAIN_BYTES], const struct store_item *item,
 		const struct event *event, const struct judgement *judgement, int64_t event_id,
 		struct chain_stamp *ret);
+
+/* sqlite_held.c. Inside the batch's transaction: writes what hold() gave. Fails only where the
+ * transaction cannot go on. */
+int held_write(struct sqlite_store *store);
+/* Inside the transaction: the delivery has become an event. */
+int held_readmitted(struct sqlite_store *store, int64_t held_id);
+/* Reads what is in the ring. */
+int held_load(struct sqlite_store *store);
+/* The transaction has ended: what it did to the ring stands, or is forgotten. */
+void held_ended(struct sqlite_store *store, bool committed);
+void sqlite_store_hold(struct store *store, const struct store_hold *holds, size_t n);
 
 /* An order's row, and what the judge must know of it. */
 struct order_row {

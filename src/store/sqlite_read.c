@@ -150,13 +150,12 @@ static int add_column(struct statement *statement, int column, struct buf *out)
 	return out ? buf_add(out, bytes, len) : 0;
 }
 
-int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head)
+static int raw_of(struct store_reader *reader, struct statement *statement, struct buf *body,
+		  struct buf *head)
 {
-	struct statement *statement = &reader->statements[R_raw_event];
 	size_t head_len = head ? head->len : 0;
 	int err;
 
-	bind_int(statement, P_event_id, event_id);
 	err = statement_step(&reader->connection, statement);
 	if (err == 0)
 		err = -ERR_NOT_FOUND;
@@ -171,6 +170,22 @@ int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, s
 	}
 	statement_reset(statement);
 	return err;
+}
+
+int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head)
+{
+	struct statement *statement = &reader->statements[R_raw_event];
+
+	bind_int(statement, P_event_id, event_id);
+	return raw_of(reader, statement, body, head);
+}
+
+int store_raw_held(struct store_reader *reader, int64_t held_id, struct buf *body, struct buf *head)
+{
+	struct statement *statement = &reader->statements[R_raw_held];
+
+	bind_int(statement, P_held_id, held_id);
+	return raw_of(reader, statement, body, head);
 }
 
 int store_fold_event(struct store_reader *reader, int64_t event_id, struct order_event *ret)

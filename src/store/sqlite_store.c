@@ -21,6 +21,7 @@
 
 #define CHECKPOINT_PAGES 1000
 #define WAL_HEADER_BYTES 32
+#define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
 #define WAL_FRAME_HEADER_BYTES 24
 
 static struct sqlite_store *store_of(struct store *store)
@@ -189,6 +190,7 @@ static const struct store_ops sqlite_ops = {
 	.touch = touch,
 	.checkpoint = checkpoint,
 	.close = close_store,
+	.hold = sqlite_store_hold,
 };
 
 static struct sqlite_store *store_new(const char *path)
@@ -200,6 +202,7 @@ static struct sqlite_store *store_new(const char *path)
 	store->store.ops = &sqlite_ops;
 	store->lock.fd = -1;
 	store->head_file.fd = -1;
+	store->ring.limit_bytes = HELD_DEFAULT_BYTES;
 	store->path = strdup(path);
 	if (!store->path || asprintf(&store->wal_path, "%s-wal", path) < 0) {
 		store->wal_path = NULL;
@@ -288,7 +291,12 @@ static int open_locked(struct sqlite_store *store, const char *environment,
 		err = check_environment(store, &identity, environment, problem);
 	if (!err)
 		err = open_files(store, migrations, problem);
-	return err ? err : sqlite_head_open(store, &identity, problem);
+	if (!err)
+		err = sqlite_head_open(store, &identity, problem);
+	/* Events are taken whatever has become of the ring. */
+	if (!err && held_load(store))
+		store->connection.problem[0] = '\0';
+	return err;
 }
 
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
@@ -318,6 +326,25 @@ int store_open_writer(const char *path, const char *environment, struct store **
 		      struct buf *problem)
 {
 	return sqlite_store_open(path, environment, sql_migrations, ret, problem);
+}
+
+void store_held_limit(struct store *base, int64_t bytes)
+{
+	if (base->ops == &sqlite_ops)
+		store_of(base)->ring.limit_bytes = bytes;
+}
+
+void store_held_stats(const struct store *base, struct store_held_stats *ret)
+{
+	const struct held_ring *ring = &((const struct sqlite_store *)base)->ring;
+
+	*ret = (struct store_held_stats){0};
+	if (base->ops != &sqlite_ops)
+		return;
+	ret->held = ring->rows[0] + ring->rows[1];
+	ret->bytes = ring->bytes[0] + ring->bytes[1];
+	ret->evicted = ring->evicted;
+	ret->failed = ring->failed;
 }
 
 void store_close(struct store *store)

@@ -329,8 +329,11 @@ static int write_item(struct sqlite_store *store, struct store_item *item)
 	err = find_endpoint(store, item->endpoint, &endpoint_id);
 	if (err)
 		return err;
-	return item->event->kind == EVENT_OTHER ? write_other(store, item, endpoint_id)
-						: write_order_event(store, item, endpoint_id);
+	err = item->event->kind == EVENT_OTHER ? write_other(store, item, endpoint_id)
+					       : write_order_event(store, item, endpoint_id);
+	if (!err && item->held_id && item->result.err != -ERR_TIMESTAMP_STALE)
+		err = held_readmitted(store, item->held_id);
+	return err;
 }
 
 /* ------------------------------------------------------------------ the batch ---------- */
@@ -374,12 +377,16 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 		return err;
 	err = write_items(store, items, n);
 	if (!err)
+		err = held_write(store);
+	if (!err)
 		err = statement_run(connection, &store->statements[W_commit]);
 	if (err) {
 		store->n_endpoints = n_endpoints;
+		held_ended(store, false);
 		roll_back(store);
 		return err;
 	}
+	held_ended(store, true);
 	store->head.event_id = store->tally.next_event_id - 1;
 	memcpy(store->head.link, store->tally.link, CHAIN_BYTES);
 	store_head_write(&store->head_file, &store->head);
@@ -399,8 +406,9 @@ int sqlite_store_write_batch(struct store *base, struct store_item **items, size
 	/* Before the batch and not after the one that made it due, whose callers wait for it. */
 	if (!err)
 		err = sqlite_store_checkpoint(store, false);
-	if (!err && n > 0)
+	if (!err && (n > 0 || store->n_holds > 0))
 		err = sqlite_store_failed(store, write_transaction(store, items, n));
+	sqlite_store_hold(base, NULL, 0);
 	for (size_t i = 0; i < n; i++) {
 		if (err)
 			items[i]->result = (struct store_result){.err = err};

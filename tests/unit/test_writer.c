@@ -23,6 +23,7 @@ struct fake_store {
 	size_t batches[64];
 	size_t n_batches;
 	int64_t next_id;
+	size_t n_held; /* guarded by lock */
 };
 
 struct fixture {
@@ -84,8 +85,18 @@ static void fake_close(struct store *store)
 	(void)store;
 }
 
-static const struct store_ops fake_ops = {fake_write, fake_check, fake_touch, fake_touch,
-					  fake_close};
+static void fake_hold(struct store *store, const struct store_hold *holds, size_t n)
+{
+	struct fake_store *fake = (struct fake_store *)store;
+
+	(void)holds;
+	pthread_mutex_lock(&fake->lock);
+	fake->n_held += n;
+	pthread_mutex_unlock(&fake->lock);
+}
+
+static const struct store_ops fake_ops = {fake_write, fake_check, fake_touch,
+					  fake_touch, fake_close, fake_hold};
 
 static void permit(struct fixture *fixture, int batches)
 {

@@ -1,0 +1,106 @@
+/*
+ * The bucket holds a second's worth of tokens and is kept as time: a token is WINDOW_US /
+ * WRITER_HOLDS_PER_SECOND of it. It has a lock of its own, so that junk never waits for, or keeps,
+ * the lock of the events' queue.
+ */
+#include "hold_queue.h"
+
+#include <stdlib.h>
+
+#define WINDOW_US 1000000
+#define TOKEN_US (WINDOW_US / WRITER_HOLDS_PER_SECOND)
+
+_Static_assert(HOLD_QUEUE_MAX >= WRITER_HOLDS_PER_SECOND, "a second's worth has room");
+
+void write_hold_free(struct write_hold *hold)
+{
+	if (!hold)
+		return;
+	buf_release(&hold->head);
+	buf_release(&hold->body);
+	free(hold);
+}
+
+static void free_list(struct write_hold *hold)
+{
+	while (hold) {
+		struct write_hold *next = hold->next;
+		write_hold_free(hold);
+		hold = next;
+	}
+}
+
+void hold_queue_init(struct hold_queue *queue, int64_t now_us)
+{
+	*queue = (struct hold_queue){.tokens_us = WINDOW_US, .filled_us = now_us};
+	queue->end = &queue->first;
+	pthread_mutex_init(&queue->lock, NULL);
+}
+
+void hold_queue_release(struct hold_queue *queue)
+{
+	free_list(queue->first);
+	free_list(queue->taken);
+	pthread_mutex_destroy(&queue->lock);
+}
+
+static bool take_token_locked(struct hold_queue *queue, int64_t now_us)
+{
+	if (now_us > queue->filled_us) {
+		int64_t passed_us = now_us - queue->filled_us;
+		queue->filled_us = now_us;
+		queue->tokens_us += passed_us < WINDOW_US ? passed_us : WINDOW_US;
+		if (queue->tokens_us > WINDOW_US)
+			queue->tokens_us = WINDOW_US;
+	}
+	if (queue->tokens_us < TOKEN_US)
+		return false;
+	queue->tokens_us -= TOKEN_US;
+	return true;
+}
+
+bool hold_queue_put(struct hold_queue *queue, struct write_hold *hold, int64_t now_us)
+{
+	bool taken;
+
+	pthread_mutex_lock(&queue->lock);
+	taken = queue->n < HOLD_QUEUE_MAX && take_token_locked(queue, now_us);
+	if (taken) {
+		hold->next = NULL;
+		*queue->end = hold;
+		queue->end = &hold->next;
+		queue->n++;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return taken;
+}
+
+size_t hold_queue_take(struct hold_queue *queue)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	queue->taken = queue->first;
+	queue->first = NULL;
+	queue->end = &queue->first;
+	queue->n = 0;
+	pthread_mutex_unlock(&queue->lock);
+	for (struct write_hold *hold = queue->taken; hold; hold = hold->next)
+		queue->holds[n++] = (struct store_hold){
+			.endpoint = hold->endpoint,
+			.reason = hold->reason,
+			.remote = hold->remote,
+			.head = buf_slice(&hold->head),
+			.body = buf_slice(&hold->body),
+			.received_ms = hold->received_ms,
+			.token_ok = hold->token_ok,
+			.ours = hold->ours,
+		};
+	return n;
+}
+
+void hold_queue_drop_taken(struct hold_queue *queue)
+{
+	free_list(queue->taken);
+	queue->taken = NULL;
+}
