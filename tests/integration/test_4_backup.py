@@ -32,7 +32,8 @@ def big(damaged):
     return damaged("WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n"
                    " WHERE i < 100000) INSERT INTO event SELECT i, order_id, occurred_ms,"
                    " received_ms, status, sub_status, occurred_from, verdict, from_status,"
-                   " from_sub_status, auth, source, deliveries, courier_id, content, order_no,"
+                   " from_sub_status, auth, source, deliveries, courier_id, content,"
+                   " body_sha256, link, private_sha256, order_no,"
                    " shop_id, remote, notes, head, body FROM event, n WHERE event_id = 1")
 
 

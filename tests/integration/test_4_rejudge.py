@@ -66,7 +66,8 @@ def test_any_number_of_orders_need_the_memory_of_one(damaged):
                " WHERE order_id = 1")
     db.execute("INSERT INTO event SELECT o.order_id * 100 + e.event_id, o.order_id, occurred_ms,"
                " received_ms, e.status, e.sub_status, occurred_from, verdict, from_status,"
-               " from_sub_status, auth, source, deliveries, e.courier_id, content, e.order_no,"
+               " from_sub_status, auth, source, deliveries, e.courier_id, content,"
+               " body_sha256, link, private_sha256, e.order_no,"
                " e.shop_id, remote, notes, head, body FROM orders o, event e"
                " WHERE e.order_id = 1 AND o.order_id >= 1000")
     db.commit()
