@@ -47,6 +47,9 @@ struct store_hold {
 	bool ours; /* the half of the ring that strangers cannot reach */
 };
 
+struct store_held_stats;
+struct store_status_count;
+
 struct store_ops {
 	/*
 	 * Writes the items in their order, in one transaction and one fsync. Poisons every result
@@ -67,6 +70,17 @@ struct store_ops {
 	 * be of no items. One that cannot be written is counted and never fails the batch.
 	 */
 	void (*hold)(struct store *store, const struct store_hold *holds, size_t n);
+
+	/* What store_problem() and the functions below it ask. Each may be NULL: a store without
+	 * such a thing has nothing to tell. */
+	const char *(*problem)(const struct store *store);
+	int (*sync_head)(struct store *store);
+	int64_t (*wal_bytes)(const struct store *store);
+	void (*log_readers)(const struct store *store, struct buf *out);
+	void (*held_limit)(struct store *store, int64_t bytes);
+	void (*held_stats)(const struct store *store, struct store_held_stats *ret);
+	int (*count_orders)(struct store *store, struct store_status_count *counts, size_t cap,
+			    size_t *ret_n);
 };
 
 struct store {
@@ -96,7 +110,7 @@ int store_sync_head(struct store *store);
 int64_t store_wal_bytes(const struct store *store);
 
 /* Names whose snapshots keep the log from being used again, "process 12 (sqlite3)"; adds nothing
- * when nobody does or it cannot be told. Only for a store of store_open_writer(). */
+ * when nobody does or it cannot be told. */
 void store_log_readers(const struct store *store, struct buf *out);
 
 /* The ring of refused deliveries: its size, of which each half has one half. Its deliveries stay

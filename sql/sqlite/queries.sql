@@ -287,15 +287,6 @@ ORDER BY event_id
 -- query: backup
 VACUUM INTO :file
 
--- sqlite_arrivals.c
--- query: next_order
-SELECT o.order_id, (SELECT p.name FROM endpoint p WHERE p.endpoint_id = o.endpoint_id),
-    o.iss_order_no, o.status, o.sub_status, o.courier_id, o.since_ms, o.reassignments,
-    o.order_no, o.shop_id
-FROM orders o
-WHERE o.order_id > :after_id
-ORDER BY o.order_id LIMIT 1
-
 -- The columns of history, and what else it takes to judge it again.
 -- query: arrivals
 SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,

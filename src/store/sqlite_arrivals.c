@@ -10,60 +10,28 @@
 
 #define ARRIVALS_FIRST_CAP 32
 
-enum next_order_column {
-	NEXT_ORDER_ID = 0,
-	NEXT_ENDPOINT,
-	NEXT_ISS_ORDER_NO,
-	NEXT_STATUS,
-	NEXT_SUB_STATUS,
-	NEXT_COURIER_ID,
-	NEXT_SINCE_MS,
-	NEXT_REASSIGNMENTS,
-	NEXT_ORDER_NO,
-	NEXT_SHOP_ID
-};
-
 /* After the columns of "history". */
 enum arrival_column {
 	ARRIVAL_ORDER_NO = 9,
 	ARRIVAL_SHOP_ID
 };
 
-static int read_texts(struct connection *connection, struct statement *statement,
-		      struct store_history *ret)
-{
-	const struct {
-		int column;
-		char *out;
-	} texts[] = {
-		{NEXT_ENDPOINT, ret->endpoint},           {NEXT_ISS_ORDER_NO, ret->iss_order_no},
-		{NEXT_ORDER_NO, ret->order_no},           {NEXT_SHOP_ID, ret->shop_id},
-		{NEXT_COURIER_ID, ret->state.courier_id},
-	};
-	int err = 0;
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]) && !err; i++)
-		err = column_text(connection, statement, texts[i].column, texts[i].out,
-				  EVENT_ID_BYTES_MAX + 1);
-	return err;
-}
-
 static int read_order(struct connection *connection, struct statement *statement,
 		      struct store_history *ret)
 {
-	sqlite3_stmt *handle = statement->handle;
-	struct order_state *state = &ret->state;
+	struct named_order order;
+	int err = column_named_order(connection, statement, &order);
 
-	memset(state, 0, sizeof(*state));
+	if (err)
+		return err;
 	ret->n = 0;
-	ret->order_id = sqlite3_column_int64(handle, NEXT_ORDER_ID);
-	state->status = sqlite3_column_int(handle, NEXT_STATUS);
-	state->sub_status = sqlite3_column_int(handle, NEXT_SUB_STATUS);
-	if (state->status && sqlite3_column_type(handle, NEXT_SUB_STATUS) == SQLITE_NULL)
-		state->sub_status = EVENT_SUB_ABSENT;
-	state->since_ms = sqlite3_column_int64(handle, NEXT_SINCE_MS);
-	state->reassignments = sqlite3_column_int(handle, NEXT_REASSIGNMENTS);
-	return read_texts(connection, statement, ret);
+	ret->order_id = order.row.order_id;
+	ret->state = order.row.known.state;
+	memcpy(ret->endpoint, order.endpoint, sizeof(ret->endpoint));
+	memcpy(ret->iss_order_no, order.name, sizeof(ret->iss_order_no));
+	memcpy(ret->order_no, order.row.known.order_no, sizeof(ret->order_no));
+	memcpy(ret->shop_id, order.row.known.shop_id, sizeof(ret->shop_id));
+	return 0;
 }
 
 static int reserve(struct store_history *history)
@@ -122,13 +90,14 @@ static int read_arrivals(struct store_reader *reader, struct store_history *hist
 
 int store_next_history(struct store_reader *reader, struct store_history *history)
 {
-	struct statement *statement = &reader->statements[R_next_order];
+	struct statement *statement = &reader->statements[R_orders_after];
 	int found = 0;
 	int err = reader_begin(reader);
 
 	if (err)
 		return err;
 	bind_int(statement, P_after_id, history->order_id);
+	bind_int(statement, P_page, 1);
 	found = statement_step(&reader->connection, statement);
 	err = found == 1 ? read_order(&reader->connection, statement, history) : found;
 	statement_reset(statement);

@@ -105,7 +105,7 @@ static int check_header(struct connection *connection, const char *path, struct 
 	return 0;
 }
 
-static int read_identity(struct connection *connection, struct store_identity *ret)
+int store_read_identity(struct connection *connection, struct store_identity *ret)
 {
 	struct statement statement;
 	int err = statement_prepare(connection, "identify", SQL_identify, &statement);
@@ -157,7 +157,7 @@ int store_identify(struct connection *connection, const char *path, int newest,
 			 path, (long long)identity.version, newest);
 		return -ERR_STORE_NEWER;
 	}
-	err = read_identity(connection, &identity);
+	err = store_read_identity(connection, &identity);
 	if (err)
 		return tell_unreadable(connection, path, err, problem);
 	*ret = identity;
@@ -173,7 +173,7 @@ static void id_without_log(const char *path, char ret[STORE_ID_BYTES])
 	ret[0] = '\0';
 	if (connection_open(&connection, path, SQLITE_OPEN_READONLY, true))
 		return;
-	if (read_identity(&connection, &identity) == 0)
+	if (store_read_identity(&connection, &identity) == 0)
 		memcpy(ret, identity.store_id, STORE_ID_BYTES);
 	connection_close(&connection);
 }

@@ -24,7 +24,10 @@ enum find_column {
 	FIND_QUARANTINED,
 	FIND_FIRST_RECEIVED_MS,
 	FIND_LAST_RECEIVED_MS,
-	FIND_LAST_OCCURRED_MS
+	FIND_LAST_OCCURRED_MS,
+	/* Only in orders_after. */
+	NAMED_ISS_ORDER_NO,
+	NAMED_ENDPOINT
 };
 
 int column_order_row(struct connection *connection, struct statement *statement,
@@ -61,6 +64,19 @@ int column_order_row(struct connection *connection, struct statement *statement,
 		err = column_text(connection, statement, FIND_COURIER_ID, state->courier_id,
 				  sizeof(state->courier_id));
 	return err;
+}
+
+int column_named_order(struct connection *connection, struct statement *statement,
+		       struct named_order *ret)
+{
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	err = column_text(connection, statement, NAMED_ISS_ORDER_NO, ret->name, sizeof(ret->name));
+	if (!err)
+		err = column_text(connection, statement, NAMED_ENDPOINT, ret->endpoint,
+				  sizeof(ret->endpoint));
+	return err ? err : column_order_row(connection, statement, &ret->row);
 }
 
 int order_find(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,

@@ -100,6 +100,7 @@ bool store_has_wal(const char *path);
  * What the file says of itself, read through a connection that has read nothing yet, which is
  * hardened on the way; newest is the last migration's number. -ERR_STORE_FOREIGN, _NEWER, _CORRUPT.
  */
+int store_read_identity(struct connection *connection, struct store_identity *ret);
 int store_identify(struct connection *connection, const char *path, int newest,
 		   struct store_identity *ret, struct buf *problem);
 /* The same through a connection of its own that leaves every byte as it is. */
@@ -238,6 +239,8 @@ int held_readmitted(struct sqlite_store *store, int64_t held_id);
 int held_load(struct sqlite_store *store);
 /* The transaction has ended: what it did to the ring stands, or is forgotten. */
 void held_ended(struct sqlite_store *store, bool committed);
+/* store_readers.c */
+void sqlite_store_log_readers(const struct store *store, struct buf *out);
 void sqlite_store_hold(struct store *store, const struct store_hold *holds, size_t n);
 
 /* An order's row, and what the judge must know of it. */
@@ -254,6 +257,15 @@ struct order_row {
 /* From the columns of "find_order". ret is zeroed before. */
 int column_order_row(struct connection *connection, struct statement *statement,
 		     struct order_row *ret);
+/* An order with what it is called by. */
+struct named_order {
+	struct order_row row;
+	char name[EVENT_ID_BYTES_MAX + 1];
+	char endpoint[EVENT_ID_BYTES_MAX + 1];
+};
+/* From the columns of "orders_after". On failure the names may be there already. */
+int column_named_order(struct connection *connection, struct statement *statement,
+		       struct named_order *ret);
 /* known.exists tells whether there is one. */
 int order_find(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
 	       struct order_row *ret);

@@ -150,6 +150,69 @@ static int touch(struct store *base)
 	return sqlite_store_failed(store, err);
 }
 
+/* ------------------------------------------------------------------ what it tells ------ */
+
+static const char *problem_of(const struct store *store)
+{
+	return ((const struct sqlite_store *)store)->connection.problem;
+}
+
+static int sync_head(struct store *base)
+{
+	struct sqlite_store *store = store_of(base);
+	int err = store->failed ? store->failed : store_head_sync(&store->head_file);
+
+	if (err && !store->failed)
+		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
+			 "%s.head cannot be written: %s", store->path, strerror(errno));
+	return sqlite_store_failed(store, err);
+}
+
+static int64_t wal_bytes(const struct store *store)
+{
+	struct stat status;
+
+	return stat(((const struct sqlite_store *)store)->wal_path, &status) == 0 ? status.st_size
+										  : 0;
+}
+
+static void held_limit(struct store *base, int64_t bytes)
+{
+	store_of(base)->ring.limit_bytes = bytes;
+}
+
+static void held_stats(const struct store *base, struct store_held_stats *ret)
+{
+	const struct held_ring *ring = &((const struct sqlite_store *)base)->ring;
+
+	*ret = (struct store_held_stats){
+		.held = ring->rows[0] + ring->rows[1],
+		.bytes = ring->bytes[0] + ring->bytes[1],
+		.evicted = ring->evicted,
+		.failed = ring->failed,
+	};
+}
+
+static int count_orders(struct store *base, struct store_status_count *counts, size_t cap,
+			size_t *ret_n)
+{
+	struct sqlite_store *store = store_of(base);
+	struct statement *statement = &store->statements[W_count_orders];
+	size_t n = 0;
+	int err;
+
+	while ((err = statement_step(&store->connection, statement)) == 1 && n < cap) {
+		counts[n].status = sqlite3_column_int(statement->handle, 0);
+		counts[n].orders = sqlite3_column_int64(statement->handle, 1);
+		n++;
+	}
+	statement_reset(statement);
+	if (err < 0)
+		return err;
+	*ret_n = n;
+	return 0;
+}
+
 /* ------------------------------------------------------------------ open and close ----- */
 
 static void release(struct sqlite_store *store)
@@ -191,6 +254,13 @@ static const struct store_ops sqlite_ops = {
 	.checkpoint = checkpoint,
 	.close = close_store,
 	.hold = sqlite_store_hold,
+	.problem = problem_of,
+	.sync_head = sync_head,
+	.wal_bytes = wal_bytes,
+	.log_readers = sqlite_store_log_readers,
+	.held_limit = held_limit,
+	.held_stats = held_stats,
+	.count_orders = count_orders,
 };
 
 static struct sqlite_store *store_new(const char *path)
@@ -326,85 +396,4 @@ int store_open_writer(const char *path, const char *environment, struct store **
 		      struct buf *problem)
 {
 	return sqlite_store_open(path, environment, sql_migrations, ret, problem);
-}
-
-void store_held_limit(struct store *base, int64_t bytes)
-{
-	if (base->ops == &sqlite_ops)
-		store_of(base)->ring.limit_bytes = bytes;
-}
-
-void store_held_stats(const struct store *base, struct store_held_stats *ret)
-{
-	const struct held_ring *ring = &((const struct sqlite_store *)base)->ring;
-
-	*ret = (struct store_held_stats){0};
-	if (base->ops != &sqlite_ops)
-		return;
-	ret->held = ring->rows[0] + ring->rows[1];
-	ret->bytes = ring->bytes[0] + ring->bytes[1];
-	ret->evicted = ring->evicted;
-	ret->failed = ring->failed;
-}
-
-void store_close(struct store *store)
-{
-	if (store)
-		store->ops->close(store);
-}
-
-const char *store_problem(const struct store *store)
-{
-	if (!store || store->ops != &sqlite_ops)
-		return "";
-	return ((const struct sqlite_store *)store)->connection.problem;
-}
-
-int store_sync_head(struct store *base)
-{
-	struct sqlite_store *store = store_of(base);
-	int err;
-
-	if (base->ops != &sqlite_ops)
-		return 0;
-	err = store->failed ? store->failed : store_head_sync(&store->head_file);
-	if (err && !store->failed)
-		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
-			 "%s.head cannot be written: %s", store->path, strerror(errno));
-	return sqlite_store_failed(store, err);
-}
-
-int64_t store_wal_bytes(const struct store *store)
-{
-	struct stat status;
-
-	if (!store || store->ops != &sqlite_ops ||
-	    stat(((const struct sqlite_store *)store)->wal_path, &status) != 0)
-		return 0;
-	return status.st_size;
-}
-
-int store_count_orders(struct store *base, struct store_status_count *counts, size_t cap,
-		       size_t *ret_n)
-{
-	struct sqlite_store *store = store_of(base);
-	struct statement *statement;
-	size_t n = 0;
-	int err;
-
-	if (base->ops != &sqlite_ops) {
-		*ret_n = 0;
-		return 0;
-	}
-	statement = &store->statements[W_count_orders];
-	while ((err = statement_step(&store->connection, statement)) == 1 && n < cap) {
-		counts[n].status = sqlite3_column_int(statement->handle, 0);
-		counts[n].orders = sqlite3_column_int64(statement->handle, 1);
-		n++;
-	}
-	statement_reset(statement);
-	if (err < 0)
-		return err;
-	*ret_n = n;
-	return 0;
 }

@@ -99,23 +99,6 @@ static void read_head(struct verify *verify)
 	verify->totals.head_since = err ? 0 : verify->head.since_event_id;
 }
 
-static int read_identity(struct verify *verify, struct store_identity *ret)
-{
-	struct connection *connection = &verify->reader->connection;
-	struct statement statement;
-	int err = statement_prepare(connection, "identify", SQL_identify, &statement);
-
-	if (err)
-		return err;
-	err = statement_step(connection, &statement);
-	if (err == 1) {
-		err = column_text(connection, &statement, 0, ret->store_id, sizeof(ret->store_id));
-		ret->last_event_id = sqlite3_column_int64(statement.handle, 2);
-	}
-	statement_release(&statement);
-	return err;
-}
-
 int store_verify(struct store_reader *reader, const struct store_verify *options,
 		 struct store_verify_totals *ret)
 {
@@ -126,7 +109,7 @@ int store_verify(struct store_reader *reader, const struct store_verify *options
 	read_head(&verify);
 	err = check_integrity(&verify);
 	if (!err)
-		err = read_identity(&verify, &identity);
+		err = store_read_identity(&reader->connection, &identity);
 	if (verify_is_damage(err)) {
 		verify_found(&verify, FINDING_INTEGRITY, 0, 0, reader->connection.problem);
 		err = 0;

@@ -13,8 +13,6 @@
 #include "sqlite_verify.h"
 
 #define PAGE_ORDERS 64
-#define ORDER_NAME 13 /* columns of orders_after behind those of find_order */
-#define ORDER_ENDPOINT 14
 #define FOLD_ERASED 9 /* the column of fold_order behind those of history */
 #define DETAIL_BYTES 256
 
@@ -27,12 +25,6 @@ struct folded {
 	int64_t first_received_ms;
 	int64_t last_received_ms;
 	int64_t last_occurred_ms;
-};
-
-struct named_order {
-	struct order_row row;
-	char name[EVENT_ID_BYTES_MAX + 1];
-	char endpoint[EVENT_ID_BYTES_MAX + 1];
 };
 
 static int add_event(struct folded *folded, const struct order_event *event)
@@ -145,17 +137,6 @@ static int check_order(struct verify *verify, const struct named_order *order,
 }
 
 /* ret is zeroed before. */
-static int read_order(struct connection *connection, struct statement *statement,
-		      struct named_order *ret)
-{
-	int err = column_text(connection, statement, ORDER_NAME, ret->name, sizeof(ret->name));
-
-	if (!err)
-		err = column_text(connection, statement, ORDER_ENDPOINT, ret->endpoint,
-				  sizeof(ret->endpoint));
-	return err ? err : column_order_row(connection, statement, &ret->row);
-}
-
 /* The orders of one page behind *after, which moves; *ret_n of them. */
 static int check_page(struct verify *verify, struct folded *folded, int64_t *after, size_t *ret_n)
 {
@@ -169,11 +150,10 @@ static int check_page(struct verify *verify, struct folded *folded, int64_t *aft
 	bind_int(statement, P_page, PAGE_ORDERS);
 	while ((err = statement_step(&reader->connection, statement)) == 1) {
 		struct named_order order;
-		memset(&order, 0, sizeof(order));
 		n++;
 		if (sqlite3_column_int64(statement->handle, 0) > last)
 			last = sqlite3_column_int64(statement->handle, 0);
-		err = read_order(&reader->connection, statement, &order);
+		err = column_named_order(&reader->connection, statement, &order);
 		if (verify_is_damage(err))
 			verify_found_order(verify, FINDING_STATE, order.endpoint, order.name,
 					   reader->connection.problem);

@@ -57,7 +57,7 @@ static long reader_of(const char *line, const struct stat *file)
 	return first <= READ_LOCKS_LAST && last >= READ_LOCKS_FIRST ? pid : 0;
 }
 
-void store_log_readers(const struct store *base, struct buf *out)
+void sqlite_store_log_readers(const struct store *base, struct buf *out)
 {
 	const struct sqlite_store *store = (const struct sqlite_store *)base;
 	char path[PATH_BYTES];
