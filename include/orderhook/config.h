@@ -93,3 +93,9 @@ int config_dump(const struct config *config, struct buf *out);
  * names; for SIGHUP.
  */
 int config_restart_keys(const struct config *running, const struct config *next, struct buf *names);
+
+/*
+ * The host and the port of a checked HOST:PORT or [V6]:PORT, without the brackets. ret_port is
+ * borrowed from address. -ERR_SYNTAX where there is no port, -ERR_TOO_LONG.
+ */
+int config_address_split(const char *address, char *host, size_t cap, const char **ret_port);

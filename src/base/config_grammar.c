@@ -92,6 +92,22 @@ static const char *address_reason(struct slice text)
 	return reason ? reason : port_reason(port);
 }
 
+int config_address_split(const char *address, char *host, size_t cap, const char **ret_port)
+{
+	const char *colon = strrchr(address, ':');
+	struct slice name;
+
+	if (!colon)
+		return -ERR_SYNTAX;
+	name = (struct slice){address, (size_t)(colon - address)};
+	if (name.len >= 2 && name.at[0] == '[' && name.at[name.len - 1] == ']')
+		name = (struct slice){name.at + 1, name.len - 2};
+	int err = slice_copy(name, host, cap);
+	if (!err)
+		*ret_port = colon + 1;
+	return err;
+}
+
 bool config_address_any_port(const char *address)
 {
 	const char *colon = strrchr(address, ':');

@@ -127,8 +127,6 @@ int config_value_set(const struct config_key *key, void *base, struct slice text
 int config_value_add(const struct config_key *key, void *base, struct slice text,
 		     const char **reason, struct slice *at);
 bool config_value_absent(const struct config_key *key, const void *base);
-/* Of a list, the number of items; of anything else 0. */
-size_t config_value_count(const struct config_key *key, const void *base);
 /* As one would write it; what is secret as ***. Long lists become indented lines. */
 int config_value_print(const struct config_key *key, const void *base, struct buf *out);
 bool config_value_equal(const struct config_key *key, const void *a, const void *b);

@@ -117,13 +117,6 @@ bool config_value_absent(const struct config_key *key, const void *base)
 	return config_key_form(key) == CONFIG_FORM_TEXT && !*(char **)member(key, base);
 }
 
-size_t config_value_count(const struct config_key *key, const void *base)
-{
-	const struct config_list *list = member(key, base);
-
-	return config_key_form(key) == CONFIG_FORM_LIST ? list->n : 0;
-}
-
 static int print_list(const struct config_key *key, const struct config_list *list, struct buf *out)
 {
 	size_t bytes = 0;

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "orderhook/config.h"
 #include "orderhook/err.h"
 
 #define BACKLOG 4096
@@ -99,21 +100,6 @@ static int listen_unix(const char *address, const char *path, int64_t mode, int 
 	return 0;
 }
 
-/* "HOST:PORT" or "[V6]:PORT"; the configuration has checked the form. */
-static int split_address(const char *address, char *host, size_t cap, const char **ret_port)
-{
-	const char *colon = strrchr(address, ':');
-	struct slice name;
-
-	if (!colon)
-		return -ERR_SYNTAX;
-	name = (struct slice){address, (size_t)(colon - address)};
-	if (name.len >= 2 && name.at[0] == '[' && name.at[name.len - 1] == ']')
-		name = (struct slice){name.at + 1, name.len - 2};
-	*ret_port = colon + 1;
-	return slice_copy(name, host, cap);
-}
-
 static int bind_tcp(const struct addrinfo *info)
 {
 	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -141,7 +127,7 @@ static int listen_tcp(const char *address, int *ret_fd, struct buf *problem)
 	int err;
 	int fd;
 
-	if (split_address(address, host, sizeof(host), &port))
+	if (config_address_split(address, host, sizeof(host), &port))
 		return say(problem, address, "it is not HOST:PORT");
 	err = getaddrinfo(host, port, &hints, &info);
 	if (err)

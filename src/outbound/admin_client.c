@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "orderhook/clock.h"
+#include "orderhook/config.h"
 #include "orderhook/err.h"
 
 #define ANSWER_BYTES_MAX (1024 * 1024)
@@ -79,20 +80,13 @@ static int connect_unix(const char *path, int64_t until_us)
 /* An address to listen on, as one to connect to. */
 static int split(const char *address, char host[HOST_BYTES], const char **ret_port)
 {
-	const char *colon = strrchr(address, ':');
-	struct slice name;
+	int err = config_address_split(address, host, HOST_BYTES, ret_port);
 
-	if (!colon)
-		return -ERR_SYNTAX;
-	name = (struct slice){address, (size_t)(colon - address)};
-	if (name.len >= 2 && name.at[0] == '[' && name.at[name.len - 1] == ']')
-		name = (struct slice){name.at + 1, name.len - 2};
-	if (name.len == 0 || slice_equal_string(name, "0.0.0.0") || slice_equal_string(name, "*"))
-		name = SLICE("127.0.0.1");
-	else if (slice_equal_string(name, "::"))
-		name = SLICE("::1");
-	*ret_port = colon + 1;
-	return slice_copy(name, host, HOST_BYTES);
+	if (err)
+		return err;
+	if (!host[0] || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "*") == 0)
+		return slice_copy(SLICE("127.0.0.1"), host, HOST_BYTES);
+	return strcmp(host, "::") == 0 ? slice_copy(SLICE("::1"), host, HOST_BYTES) : 0;
 }
 
 static int connect_any(const char *address, int64_t until_us)

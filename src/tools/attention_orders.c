@@ -41,9 +41,7 @@ static void add_event(struct findings *findings, const struct store_row *event)
 	(void)clock_parse_rfc3339(v[EVENT_COL_received].text, &received_ms);
 	next_show(v[EVENT_COL_iss_order_no].text, next);
 	int err = status_add(&status, v[EVENT_COL_status].integer,
-			     v[EVENT_COL_sub_status].type == STORE_INTEGER
-				     ? v[EVENT_COL_sub_status].integer
-				     : EVENT_SUB_ABSENT);
+			     sub_status_of(&v[EVENT_COL_sub_status]));
 	if (err)
 		findings->err = err;
 	else
@@ -118,9 +116,7 @@ static void add_overdue(const struct attention *attention, const struct store_ro
 	age_format(clock_wall_ms(attention->tool->clock) - since_ms, age);
 	age_format(limit_ms, limit);
 	int err = status_add(&status, v[ORDER_COL_status].integer,
-			     v[ORDER_COL_sub_status].type == STORE_INTEGER
-				     ? v[ORDER_COL_sub_status].integer
-				     : EVENT_SUB_ABSENT);
+			     sub_status_of(&v[ORDER_COL_sub_status]));
 	if (err)
 		findings->err = err;
 	else

@@ -52,18 +52,22 @@ int status_add(struct buf *buf, int64_t status, int64_t sub_status)
 	return buf_addf(buf, "%s %s (%s)", code, zh, en);
 }
 
+int64_t sub_status_of(const struct store_value *value)
+{
+	return value->type == STORE_INTEGER ? value->integer : EVENT_SUB_ABSENT;
+}
+
 void cell_status(struct table *table, const struct store_value *status,
 		 const struct store_value *sub_status)
 {
 	BUF_AUTO struct buf text = BUF_INIT(256);
-	int64_t sub = sub_status->type == STORE_INTEGER ? sub_status->integer : EVENT_SUB_ABSENT;
 
 	if (status->type != STORE_INTEGER || status->integer == 0) {
 		table_cell(table, STYLE_QUIET, SLICE("-"));
 		return;
 	}
 	/* Its bounds are far above any text of the table; what does not fit shows as nothing. */
-	(void)status_add(&text, status->integer, sub);
+	(void)status_add(&text, status->integer, sub_status_of(sub_status));
 	table_cell(table, STYLE_PLAIN, buf_slice(&text));
 }
 

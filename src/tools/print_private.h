@@ -96,8 +96,6 @@ struct table *table_new(struct out *out, const struct table_column *columns, siz
 void table_free(struct table *table); /* NULL is fine; prints nothing */
 /* The next cell of the present row; the row is whole with its last one. text is made safe. */
 void table_cell(struct table *table, enum print_style style, struct slice text);
-void table_cell_f(struct table *table, enum print_style style, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 /* Prints what is gathered, after the heading the first time. Without a row it prints nothing.
  * Happens by itself after TABLE_ROWS_MEASURED rows. */
 void table_flush(struct table *table);
@@ -180,6 +178,8 @@ void cell_value(struct table *table, const struct store_value *value);
 /* For 20, 1: "20/1"; for an absent sub-status "60". */
 #define STATUS_CODE_BYTES 32
 void status_code(int64_t status, int64_t sub_status, char out[STATUS_CODE_BYTES]);
+/* Of a column sub_status: EVENT_SUB_ABSENT for NULL. */
+int64_t sub_status_of(const struct store_value *value);
 /* Appends what cell_status() shows. */
 int status_add(struct buf *buf, int64_t status, int64_t sub_status);
 /* "45s", "12m", "4h05m", "3d07h": how long something has lasted, for people. */

@@ -111,23 +111,6 @@ void table_cell(struct table *table, enum print_style style, struct slice text)
 		table_flush(table);
 }
 
-void table_cell_f(struct table *table, enum print_style style, const char *format, ...)
-{
-	char *text = NULL;
-	va_list args;
-	int len;
-
-	va_start(args, format);
-	len = vasprintf(&text, format, args);
-	va_end(args);
-	if (len < 0) {
-		failed(table, -ERR_NOMEM);
-		return;
-	}
-	table_cell(table, style, (struct slice){text, (size_t)len});
-	free(text);
-}
-
 static size_t least_width(const struct table_column *column, size_t data_width)
 {
 	size_t least = column->fit == TABLE_CUT        ? CUT_MIN

@@ -80,8 +80,7 @@ static int add_status(struct out *out, const struct store_row *order)
 
 	if (status->type != STORE_INTEGER)
 		return add_field(out, "status", SLICE("none yet"), STYLE_PLAIN);
-	err = status_add(&text, status->integer,
-			 sub->type == STORE_INTEGER ? sub->integer : EVENT_SUB_ABSENT);
+	err = status_add(&text, status->integer, sub_status_of(sub));
 	return err ? err : add_field(out, "status", buf_slice(&text), STYLE_HEADING);
 }
 

@@ -22,13 +22,8 @@ struct place {
 
 static struct place place_of(const struct store_value *status, const struct store_value *sub_status)
 {
-	struct place place = {0, EVENT_SUB_ABSENT};
-
-	if (status->type == STORE_INTEGER)
-		place.status = status->integer;
-	if (sub_status->type == STORE_INTEGER)
-		place.sub_status = sub_status->integer;
-	return place;
+	return (struct place){status->type == STORE_INTEGER ? status->integer : 0,
+			      sub_status_of(sub_status)};
 }
 
 /* True when the place may be this state: itself, or any of its status where the machine does not

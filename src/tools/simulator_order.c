@@ -45,15 +45,6 @@ void sim_node_status(enum order_node node, int *ret_status, int *ret_sub_status)
 	*ret_sub_status = nodes[node].sub_status ? nodes[node].sub_status : EVENT_SUB_ABSENT;
 }
 
-bool sim_edge(enum order_node from, enum order_node to)
-{
-	for (size_t i = 0; i < EDGES; i++) {
-		if (edges[i].from == from && edges[i].to == to)
-			return true;
-	}
-	return false;
-}
-
 const char *sim_send_key(enum sim_send_kind kind)
 {
 	static const char *const keys[SIM_SEND_KIND_MAX] = {"callback", "duplicate", "forged"};

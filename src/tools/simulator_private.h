@@ -93,8 +93,6 @@ struct sim_expected sim_order_expected(const struct sim_order *order, uint32_t a
 
 /* 0 and EVENT_SUB_ABSENT for NODE_NONE. */
 void sim_node_status(enum order_node node, int *ret_status, int *ret_sub_status);
-/* True when the table has an edge from one to the other. */
-bool sim_edge(enum order_node from, enum order_node to);
 /* A well-mixed number, a function of both. */
 uint64_t sim_mix(uint64_t a, uint64_t b);
 
