@@ -17,6 +17,7 @@ BUILD = os.environ.get("ORDERHOOK_BUILD", "build")
 PYTHON = sys.executable
 # What a sanitized daemon is driven with: the whole way of a callback, each refusal, start and stop.
 SANITIZED = [f"tests/integration/test_{name}.py" for name in ("1_main_job", "2_http", "3_daemon")]
+LANES = 3  # test files at a time
 SKIPPED = 77  # lint.py's exit code for a check that this machine cannot run
 
 
@@ -94,6 +95,9 @@ def run_pytest(totals, files, case, build=BUILD, label=""):
     failed_before = totals.failed
     args = [PYTHON, "-m", "pytest", "-q", "-x" if os.environ.get("X") else "-q", "-p",
             "no:cacheprovider", f"--junitxml={report}", *files]
+    # Most tests wait for a program more than they compute. A file stays together, in its order.
+    if len(files) > 1 and not case:
+        args += ["-n", str(LANES), "--dist", "loadfile"]
     if case:
         args += ["-k", case]
     if os.path.exists(report):
