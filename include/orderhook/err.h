@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "orderhook/buf.h"
+
 enum err {
 	ERR_OK = 0,
 #define ERROR(name, http, whose, retry, key, text) ERR_##name,
@@ -24,6 +26,8 @@ enum err_fault {
 
 /* All take an error with either sign, and never fail: an unknown number reads as INTERNAL. */
 const char *err_key(int err);
+/* Takes the key back to its (negative) error; -ERR_INTERNAL for a word that is none. */
+int err_of_key(struct slice key);
 const char *err_text(int err);
 int err_http_status(int err);
 enum err_fault err_fault(int err);

@@ -66,7 +66,7 @@ int writer_ready(struct writer *writer);
 /* Takes the job over. -ERR_QUEUE_FULL, -ERR_DRAINING, or the failure that stopped the writer; then
  * the job stays the caller's. */
 int writer_submit(struct writer *writer, struct write_job *job);
-/* Gives up the jobs that have waited longer than commit_timeout. */
+/* Gives up the jobs that have waited longer than commit_timeout, and calls that are overdue. */
 void writer_expire(struct writer *writer);
 
 /* One refused delivery to keep in the store's ring. */
@@ -91,6 +91,49 @@ void write_hold_free(struct write_hold *hold); /* NULL is fine */
  * not wake the writer: a commit of its own would delay the events that come during it.
  */
 void writer_hold(struct writer *writer, struct write_hold *hold);
+
+/*
+ * Work for the writer's thread that is no callback: what an operator asks for through the admin
+ * socket. It is done in steps, one between two batches, and while callbacks wait the steps take at
+ * most a quarter of the thread's time. Ownership is as of a job: the maker's until writer_call()
+ * succeeds, then the writer's, and with the call of done the maker's again. A call that is not
+ * done WRITER_CALL_TURN_US and commit_timeout after it was handed over is given up by
+ * writer_expire(): done is called with abandoned = true, and the writer frees it when it gets hold
+ * of it.
+ */
+struct writer_call {
+	/* The maker fills these before it hands the call over. */
+
+	/* On the writer's thread, without a lock held. A few tens of milliseconds of work, and what
+	 * it did is committed when it returns: 0, WRITER_CALL_MORE to be called again, or the error
+	 * that ends the call. */
+	int (*step)(struct writer_call *call, struct store *store);
+	/* Without a lock held, from the writer's thread or writer_expire()'s caller; once. */
+	void (*done)(struct writer_call *call, void *waiter, bool abandoned);
+	void (*free)(struct writer_call *call);
+	void *waiter;
+
+	/* The maker reads it once done was called with abandoned = false: 0; WRITER_CALL_MORE when
+	 * its turn was over before its work was; the step's error; -ERR_DRAINING; the failure that
+	 * stopped the writer. Steps before an error have happened. */
+	int outcome;
+
+	/* The writer's own. */
+	struct writer_call *next;
+	int64_t submitted_us;
+	atomic_int state;
+};
+
+#define WRITER_CALL_MORE 1
+/* No call keeps its place for longer: its maker hands in the rest as another one. */
+#define WRITER_CALL_TURN_US 5000000
+#define WRITER_CALLS_MAX 32
+
+/* Takes the call over. -ERR_CONTROL_BUSY, -ERR_DRAINING, or the failure that stopped the writer;
+ * then the call stays the caller's. */
+int writer_call(struct writer *writer, struct writer_call *call);
+/* From here on calls are refused, and those that wait end with -ERR_DRAINING. */
+void writer_end_calls(struct writer *writer);
 
 /* The failure after which nothing will be acknowledged any more, 0 while there is none. */
 int writer_failure(const struct writer *writer);

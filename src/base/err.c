@@ -32,6 +32,15 @@ const char *err_key(int err)
 	return row_of(err)->key;
 }
 
+int err_of_key(struct slice key)
+{
+	for (int err = 1; err < ERR_MAX; err++) {
+		if (slice_equal_string(key, rows[err].key))
+			return -err;
+	}
+	return -ERR_INTERNAL;
+}
+
 const char *err_text(int err)
 {
 	return row_of(err)->text;

@@ -138,8 +138,11 @@ static int daemon_start(struct daemon *daemon, struct buf *problem)
 	if (!err)
 		err = start_writer(daemon);
 	if (!err)
+		err = control_new(daemon->writer, daemon->endpoints, daemon->clock,
+				  &daemon->control);
+	if (!err)
 		err = admin_server_start(daemon->admin_listener.fd, not_ready_because, daemon,
-					 &daemon->admin);
+					 daemon->control, &daemon->admin);
 	/* Last: a start that fails must have no callback under way in the writer that it frees. */
 	return err ? err : start_http(daemon);
 }
@@ -158,8 +161,9 @@ static void close_listener(struct listener *listener, const char *address)
 /* Whatever was made goes, last first. The store's lock is held until its sockets are gone. */
 static void daemon_release(struct daemon *daemon)
 {
-	/* Its pages ask the writer. */
+	/* Its pages and its control ask the writer. */
 	admin_server_stop(daemon->admin);
+	control_free(daemon->control);
 	writer_free(daemon->writer);
 	http_server_stop(daemon->http);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
@@ -218,6 +222,7 @@ static void reload(struct daemon *daemon)
 	http_server_reload(daemon->http, endpoints, &proxies,
 			   next->server.request_timeout_ms * 1000, next->server.max_body_bytes,
 			   next->server.callback_log_rate);
+	control_reload(daemon->control, endpoints);
 	endpoint_set_unref(daemon->endpoints);
 	daemon->endpoints = endpoints;
 	/* The old one stays: its sockets and its store are the ones that are open. */
@@ -286,6 +291,7 @@ static void drain(struct daemon *daemon)
 
 	service_stopping();
 	__atomic_store_n(&daemon->draining, true, __ATOMIC_RELAXED);
+	control_end(daemon->control);
 	http_server_drain(daemon->http);
 	while (http_server_connections(daemon->http) &&
 	       clock_elapsed_us(daemon->clock) < deadline_us) {

@@ -26,6 +26,7 @@ struct daemon {
 	struct listener admin_listener;
 	struct writer *writer;
 	struct http_server *http;
+	struct control *control;
 	struct admin_server *admin;
 	bool draining;
 };

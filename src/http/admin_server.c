@@ -1,26 +1,24 @@
 /*
- * Small, rare requests: everything is answered at once from a table of paths, in a thread of its
- * own, so that the listener answers even while the writer is stuck in the kernel.
+ * Small, rare requests: pages are answered at once from a table of paths, in a thread of its own,
+ * so that the listener answers even while the writer is stuck in the kernel. Control waits for the
+ * writer with its connection asleep (admin_control.c).
  */
 #include "orderhook/admin_server.h"
 
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
-#include "orderhook/buf.h"
+#include "admin_private.h"
 #include "orderhook/err.h"
 #include "orderhook/metrics.h"
 
 #define ADMIN_CONNECTIONS_MAX 32
 #define ADMIN_TIMEOUT_S 5
 #define ADMIN_PAGE_BYTES_MAX (1024 * 1024)
-
-struct admin_server {
-	struct MHD_Daemon *daemon;
-	admin_reasons_fn reasons;
-	void *context;
-};
+/* How long the stop waits for a peer to take its answer. */
+#define ADMIN_LINGER_MS 1000
 
 /* Writes the page and returns its HTTP status. */
 typedef unsigned (*page_fn)(struct admin_server *server, struct buf *page);
@@ -55,13 +53,13 @@ static const struct page {
 	const char *type;
 	page_fn make;
 } pages[] = {
-	{"/healthz", "application/json", page_health},
-	{"/readyz", "application/json", page_ready},
+	{"/healthz", ADMIN_JSON, page_health},
+	{"/readyz", ADMIN_JSON, page_ready},
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics},
 };
 
-static enum MHD_Result send_page(struct MHD_Connection *mhd, unsigned status, const char *type,
-				 struct slice body, const char *allow)
+enum MHD_Result admin_send(struct MHD_Connection *mhd, unsigned status, const char *type,
+			   struct slice body, const char *allow)
 {
 	struct MHD_Response *response = MHD_create_response_from_buffer(
 		body.len, (void *)(uintptr_t)body.at, MHD_RESPMEM_MUST_COPY);
@@ -84,24 +82,43 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *mhd, const char 
 	struct admin_server *server = cls;
 
 	(void)version;
-	(void)upload_data;
-	(void)upload_data_size;
-	(void)con_cls;
+	if (server->local && slice_starts_with(slice_of(url), SLICE(CONTROL_PATH)))
+		return admin_control(server, mhd, url, method, upload_data, upload_data_size,
+				     con_cls);
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
 		if (strcmp(url, pages[i].path) != 0)
 			continue;
 		if (strcmp(method, "GET") != 0)
-			return send_page(mhd, 405, "application/json",
-					 SLICE("{\"error\":\"only GET is served here\"}\n"), "GET");
+			return admin_send(mhd, 405, ADMIN_JSON,
+					  SLICE("{\"error\":\"only GET is served here\"}\n"),
+					  "GET");
 		unsigned status = pages[i].make(server, &body);
-		return send_page(mhd, status, pages[i].type, buf_slice(&body), NULL);
+		return admin_send(mhd, status, pages[i].type, buf_slice(&body), NULL);
 	}
-	return send_page(mhd, 404, "application/json",
-			 SLICE("{\"error\":\"there are /healthz, /readyz and /metrics\"}\n"), NULL);
+	return admin_send(mhd, 404, ADMIN_JSON,
+			  SLICE("{\"error\":\"there are /healthz, /readyz and /metrics\"}\n"),
+			  NULL);
+}
+
+static void completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+		      enum MHD_RequestTerminationCode code)
+{
+	(void)mhd;
+	(void)code;
+	admin_control_over(cls, *con_cls);
+	*con_cls = NULL;
+}
+
+static bool is_local(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 }
 
 int admin_server_start(int listen_fd, admin_reasons_fn reasons, void *context,
-		       struct admin_server **ret)
+		       struct control *control, struct admin_server **ret)
 {
 	struct admin_server *server = calloc(1, sizeof(*server));
 
@@ -109,11 +126,14 @@ int admin_server_start(int listen_fd, admin_reasons_fn reasons, void *context,
 		return -ERR_NOMEM;
 	server->reasons = reasons;
 	server->context = context;
-	server->daemon =
-		MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, handle,
-				 server, MHD_OPTION_LISTEN_SOCKET, listen_fd,
-				 MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS_MAX,
-				 MHD_OPTION_CONNECTION_TIMEOUT, ADMIN_TIMEOUT_S, MHD_OPTION_END);
+	server->control = control;
+	server->local = is_local(listen_fd);
+	server->admin_group = -1;
+	server->daemon = MHD_start_daemon(
+		MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+		NULL, handle, server, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		ADMIN_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_END);
 	if (!server->daemon) {
 		free(server);
 		return -ERR_SYSTEM;
@@ -124,10 +144,21 @@ int admin_server_start(int listen_fd, admin_reasons_fn reasons, void *context,
 
 void admin_server_stop(struct admin_server *server)
 {
+	const struct timespec round = {.tv_nsec = 1000000};
+
 	if (!server)
 		return;
 	/* The socket may be systemd's: MHD_stop_daemon() would shut it down for the next start. */
 	MHD_quiesce_daemon(server->daemon);
+	atomic_store(&server->draining, true);
+	control_end(server->control);
+	/* A connection that is asleep cannot be stopped; the calls end, or become overdue. */
+	while (atomic_load(&server->suspended)) {
+		control_expire(server->control);
+		nanosleep(&round, NULL);
+	}
+	for (int i = 0; i < ADMIN_LINGER_MS && atomic_load(&server->requests); i++)
+		nanosleep(&round, NULL);
 	MHD_stop_daemon(server->daemon);
 	free(server);
 }

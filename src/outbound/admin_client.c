@@ -110,24 +110,36 @@ static int connect_any(const char *address, int64_t until_us)
 	return fd;
 }
 
-static int exchange(int fd, const char *path, int64_t until_us, struct buf *answer)
+/* False only when the peer did not take it in time: one that closed early may have answered. */
+static bool send_all(int fd, struct slice bytes, int64_t until_us)
 {
-	BUF_AUTO struct buf request = BUF_INIT(1024);
+	while (bytes.len) {
+		ssize_t n = send(fd, bytes.at, bytes.len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN) {
+			if (!wait_for(fd, POLLOUT, until_us))
+				return false;
+		} else if (n < 0 && errno != EINTR) {
+			return true;
+		} else if (n > 0) {
+			bytes.at += n;
+			bytes.len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+static int receive_all(int fd, int64_t until_us, struct buf *answer)
+{
 	char piece[4096];
 	ssize_t n;
-	int err = buf_addf(&request,
-			   "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+	int err;
 
-	if (err)
-		return err;
-	/* It fits any socket's buffer. */
-	if (send(fd, request.data, request.len, MSG_NOSIGNAL) != (ssize_t)request.len)
-		return -ERR_SYSTEM;
 	for (;;) {
 		if (!wait_for(fd, POLLIN, until_us))
 			return -ERR_SYSTEM;
 		n = recv(fd, piece, sizeof(piece), 0);
-		if (n == 0)
+		/* A peer that left some of the request unread resets after its answer. */
+		if (n == 0 || (n < 0 && errno == ECONNRESET && answer->len))
 			return 0;
 		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			return -ERR_SYSTEM;
@@ -152,18 +164,31 @@ static int take_apart(struct slice answer, int *ret_status, struct slice *ret_bo
 	return 0;
 }
 
-int admin_get(const char *address, const char *path, int64_t timeout_ms, int *ret_status,
-	      struct buf *body, struct buf *problem)
+static int connect_error(void)
+{
+	if (errno == ENOENT || errno == ECONNREFUSED)
+		return -ERR_NOT_FOUND;
+	return errno == EACCES ? -ERR_CONTROL_PEER : -ERR_SYSTEM;
+}
+
+static int ask(const char *address, const struct buf *request, int64_t timeout_ms, int *ret_status,
+	       struct buf *body, struct buf *problem)
 {
 	BUF_AUTO struct buf answer = BUF_INIT(ANSWER_BYTES_MAX);
 	int64_t until_us = clock_elapsed_us(clock_system()) + timeout_ms * 1000;
 	struct slice content;
 	int status;
 	int fd = connect_any(address, until_us);
-	int err = fd < 0 ? -ERR_SYSTEM : exchange(fd, path, until_us, &answer);
+	int err = fd < 0 ? connect_error() : 0;
 
+	if (!err && !send_all(fd, buf_slice(request), until_us))
+		err = -ERR_SYSTEM;
+	if (!err)
+		err = receive_all(fd, until_us, &answer);
 	if (err)
-		buf_add_string(problem, err == -ERR_SYSTEM ? strerror(errno) : err_text(err));
+		buf_add_string(problem, err == -ERR_TOO_LONG || err == -ERR_NOMEM
+						? err_text(err)
+						: strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	if (err)
@@ -177,4 +202,28 @@ int admin_get(const char *address, const char *path, int64_t timeout_ms, int *re
 	if (!err)
 		*ret_status = status;
 	return err;
+}
+
+int admin_get(const char *address, const char *path, int64_t timeout_ms, int *ret_status,
+	      struct buf *body, struct buf *problem)
+{
+	BUF_AUTO struct buf request = BUF_INIT(1024);
+	int err = buf_addf(&request,
+			   "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+
+	return err ? err : ask(address, &request, timeout_ms, ret_status, body, problem);
+}
+
+int admin_post(const char *address, const char *path, struct slice content, int64_t timeout_ms,
+	       int *ret_status, struct buf *body, struct buf *problem)
+{
+	BUF_AUTO struct buf request = BUF_INIT(content.len + 1024);
+	int err = buf_addf(&request,
+			   "POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+			   "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+			   path, content.len);
+
+	if (!err)
+		err = buf_add_slice(&request, content);
+	return err ? err : ask(address, &request, timeout_ms, ret_status, body, problem);
 }

@@ -55,7 +55,8 @@ static const struct endpoint *find_endpoint(const struct endpoint_set *endpoints
 }
 
 static int feed_in(struct store *store, const struct endpoint *endpoint, int64_t held_id,
-		   const struct store_held_delivery *held, struct store_result *ret)
+		   const struct store_held_delivery *held, struct event *ret_event,
+		   struct store_result *ret)
 {
 	BUF_AUTO struct buf scratch = BUF_INIT(3 * BYTES_MAX);
 	struct delivery delivery = {.body = buf_slice(&held->body),
@@ -79,13 +80,15 @@ static int feed_in(struct store *store, const struct endpoint *endpoint, int64_t
 		err = store->ops->write_batch(store, items, 1);
 	if (!err)
 		err = item.result.err;
-	if (!err)
+	if (!err) {
+		*ret_event = event;
 		*ret = item.result;
+	}
 	return err;
 }
 
 int readmit(struct store *store, const struct endpoint_set *endpoints, int64_t held_id,
-	    struct store_result *ret)
+	    struct event *ret_event, struct store_result *ret)
 {
 	struct store_held_delivery held = {.head = BUF_INIT(BYTES_MAX),
 					   .body = BUF_INIT(BYTES_MAX)};
@@ -94,7 +97,8 @@ int readmit(struct store *store, const struct endpoint_set *endpoints, int64_t h
 
 	if (!err) {
 		endpoint = find_endpoint(endpoints, held.endpoint);
-		err = endpoint ? feed_in(store, endpoint, held_id, &held, ret) : -ERR_PATH;
+		err = endpoint ? feed_in(store, endpoint, held_id, &held, ret_event, ret)
+			       : -ERR_PATH;
 	}
 	buf_release(&held.head);
 	buf_release(&held.body);

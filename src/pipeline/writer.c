@@ -12,53 +12,20 @@
  * failure sticks, every job is refused, and the daemon ends (74) so that recovery starts from the
  * log on disk.
  */
-#include "orderhook/writer.h"
-
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "hold_queue.h"
 #include "orderhook/err.h"
-#include "orderhook/log.h"
 #include "orderhook/metrics.h"
-
-#define IDLE_ROUND_US 1000000
-#define STATUSES_MAX 16
-#define WAL_ALARM_BYTES (64 * 1024 * 1024)
-#define WAL_ALARM_EVERY_US 60000000
+#include "writer_private.h"
 
 enum job_state {
 	JOB_WAITED = 0,
 	JOB_DONE,
 	JOB_ABANDONED
-};
-
-struct writer {
-	struct writer_options options;
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-
-	struct write_job *queue_first; /* guarded by lock */
-	struct write_job **queue_end;  /* guarded by lock */
-	size_t n_queued;               /* guarded by lock */
-	size_t n_batch;                /* guarded by lock: jobs in batch not completed yet */
-	bool asleep;                   /* guarded by lock */
-	bool stopping;                 /* guarded by lock */
-
-	struct write_job **batch; /* the thread writes it under lock, writer_expire() reads it so */
-	struct store_item **items;
-	int64_t housekept_us; /* the thread's */
-	int64_t alarmed_us;   /* the thread's; 0: never */
-
-	struct hold_queue refused;
-
-	atomic_int failure;
-	_Atomic int64_t progress_us;
 };
 
 struct write_job *write_job_new(size_t body_limit)
@@ -148,15 +115,24 @@ int writer_submit(struct writer *writer, struct write_job *job)
 	return err;
 }
 
-/* Sleeps until there is work or a second has passed. */
+/* Sleeps until there is work or a second has passed. Calls that wait out their rest are no work
+ * yet. */
 static void wait_for_work(struct writer *writer)
 {
+	bool resting = writer->call_waits;
+	int64_t wait_us = resting ? call_queue_rest_us(&writer->calls) : WRITER_ROUND_US;
 	struct timespec until;
 
+	if (wait_us > WRITER_ROUND_US)
+		wait_us = WRITER_ROUND_US;
+	if (wait_us == 0)
+		return;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += IDLE_ROUND_US / 1000000;
+	until.tv_nsec += wait_us * 1000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
 	writer->asleep = true;
-	while (!writer->queue_first && !writer->stopping) {
+	while (!writer->queue_first && !writer->stopping && writer->call_waits == resting) {
 		if (pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == ETIMEDOUT)
 			break;
 	}
@@ -179,74 +155,6 @@ static size_t take_batch(struct writer *writer)
 	writer->n_queued -= n;
 	writer->n_batch = n;
 	return n;
-}
-
-/* A failure that passes by itself leaves the writer at work. */
-static bool is_final(int err)
-{
-	return err == -ERR_STORE_IO || err == -ERR_STORE_MOVED || err == -ERR_STORE_CORRUPT ||
-	       err == -ERR_INTERNAL;
-}
-
-static void note_failure(struct writer *writer, int err)
-{
-	if (!is_final(err)) {
-		log_message(MESSAGE_BATCH_REFUSED, NULL,
-			    "store: batch refused: %s (%s); callers are asked to retry",
-			    err_text(err), store_problem(writer->options.store));
-		return;
-	}
-	log_message(MESSAGE_STORE_FAILED, NULL, "store: %s (%s); nothing more is acknowledged",
-		    err_text(err), store_problem(writer->options.store));
-	atomic_store(&writer->failure, err);
-}
-
-/* A log this long is read by somebody who does not end: the disk fills until they do. */
-static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
-{
-	BUF_AUTO struct buf readers = BUF_INIT(1024);
-
-	if (bytes <= WAL_ALARM_BYTES ||
-	    (writer->alarmed_us && now_us - writer->alarmed_us < WAL_ALARM_EVERY_US))
-		return;
-	store_log_readers(writer->options.store, &readers);
-	/* The file keeps its length when they have ended, and is used again from its beginning. */
-	if (!readers.len && writer->alarmed_us)
-		return;
-	writer->alarmed_us = now_us;
-	log_message(MESSAGE_LOG_HELD, NULL,
-		    "store: the write-ahead log has %lld MB because somebody reads an old state of "
-		    "the store: %s; it grows until they end",
-		    (long long)bytes / (1024 * 1024),
-		    readers.len ? readers.data : "`lslocks` on its -shm file names them");
-}
-
-/* At least every second: is the file still ours, and what do the gauges say. */
-static void housekeep(struct writer *writer, int64_t now_us)
-{
-	struct store *store = writer->options.store;
-	struct store_status_count counts[STATUSES_MAX];
-	int64_t wal_bytes;
-	size_t n = 0;
-	int err;
-
-	if (now_us - writer->housekept_us < IDLE_ROUND_US || atomic_load(&writer->failure))
-		return;
-	writer->housekept_us = now_us;
-	err = store->ops->check_file(store);
-	if (!err)
-		err = store_sync_head(store);
-	if (err) {
-		note_failure(writer, err);
-		return;
-	}
-	wal_bytes = store_wal_bytes(store);
-	metrics_wal_bytes(wal_bytes);
-	warn_of_log(writer, wal_bytes, now_us);
-	if (store_count_orders(store, counts, STATUSES_MAX, &n) == 0) {
-		for (size_t i = 0; i < n; i++)
-			metrics_orders(counts[i].status, counts[i].orders);
-	}
 }
 
 /* The batch, with whatever was refused since the last one. */
@@ -274,13 +182,13 @@ static void write_batch(struct writer *writer, size_t n)
 	int64_t start_us = clock_elapsed_us(writer->options.clock);
 	int err = atomic_load(&writer->failure);
 
-	housekeep(writer, start_us);
+	writer_housekeep(writer, start_us);
 	if (!err)
 		err = atomic_load(&writer->failure);
 	if (!err) {
 		err = write_to_store(writer, n);
 		if (err)
-			note_failure(writer, err);
+			writer_note_failure(writer, err);
 		else if (n)
 			metrics_commit(clock_elapsed_us(writer->options.clock) - start_us, n,
 				       clock_wall_ms(writer->options.clock));
@@ -300,6 +208,24 @@ static void complete(struct write_job *job)
 		write_job_free(job);
 	else
 		job->done(job, job->waiter, false);
+}
+
+/* One step of what an operator asked for. */
+static void run_call(struct writer *writer, bool busy)
+{
+	bool waits;
+	int err;
+
+	pthread_mutex_lock(&writer->lock);
+	/* Looked at under the lock under which writer_call() sets it after it has put one there. */
+	waits = writer->call_waits = call_queue_waits(&writer->calls);
+	pthread_mutex_unlock(&writer->lock);
+	if (!waits)
+		return;
+	err = call_queue_run(&writer->calls, writer->options.store, atomic_load(&writer->failure),
+			     busy);
+	if (writer_is_final(err) && !atomic_load(&writer->failure))
+		writer_note_failure(writer, err);
 }
 
 static void *writer_run(void *arg)
@@ -325,10 +251,14 @@ static void *writer_run(void *arg)
 		pthread_mutex_unlock(&writer->lock);
 		for (size_t i = 0; i < n; i++)
 			complete(writer->batch[i]);
+		run_call(writer, n > 0);
 		atomic_store(&writer->progress_us, clock_elapsed_us(writer->options.clock));
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
+	call_queue_end(&writer->calls);
+	while (call_queue_waits(&writer->calls))
+		call_queue_run(&writer->calls, writer->options.store, 0, false);
 	/* What was refused after the last batch. */
 	write_batch(writer, 0);
 	return NULL;
@@ -342,6 +272,32 @@ void writer_hold(struct writer *writer, struct write_hold *hold)
 		return;
 	write_hold_free(hold);
 	metrics_held_dropped();
+}
+
+static void wake_for_calls(struct writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	writer->call_waits = true;
+	writer->asleep = false;
+	pthread_mutex_unlock(&writer->lock);
+	pthread_cond_signal(&writer->wake);
+}
+
+int writer_call(struct writer *writer, struct writer_call *call)
+{
+	int err = atomic_load(&writer->failure);
+
+	if (!err)
+		err = call_queue_put(&writer->calls, call);
+	if (!err)
+		wake_for_calls(writer);
+	return err;
+}
+
+void writer_end_calls(struct writer *writer)
+{
+	call_queue_end(&writer->calls);
+	wake_for_calls(writer);
 }
 
 /* Marks a job abandoned if it has waited too long; true when the caller must call its done. */
@@ -391,6 +347,7 @@ void writer_expire(struct writer *writer)
 		for (size_t i = 0; i < n; i++)
 			expired[i].done(expired[i].job, expired[i].waiter, true);
 	} while (n == EXPIRE_AT_ONCE);
+	call_queue_expire(&writer->calls, WRITER_CALL_TURN_US + writer->options.commit_timeout_us);
 }
 
 int writer_failure(const struct writer *writer)
@@ -433,6 +390,7 @@ static int start_thread(struct writer *writer)
 static void writer_free_memory(struct writer *writer)
 {
 	hold_queue_release(&writer->refused);
+	call_queue_release(&writer->calls);
 	free(writer->batch);
 	free(writer->items);
 	free(writer);
@@ -450,6 +408,7 @@ int writer_new(const struct writer_options *options, struct writer **ret)
 	writer->batch = calloc(options->batch_limit, sizeof(struct write_job *));
 	writer->items = calloc(options->batch_limit, sizeof(struct store_item *));
 	hold_queue_init(&writer->refused, clock_elapsed_us(options->clock));
+	call_queue_init(&writer->calls, options->clock);
 	atomic_store(&writer->progress_us, clock_elapsed_us(options->clock));
 	if (writer->batch && writer->items)
 		err = start_thread(writer);

@@ -260,8 +260,8 @@ int cmd_held(struct tool *tool, int argc, char **argv)
 			"feeds\n"
 			"them in again, oldest first, after the configuration was mended: every "
 			"check,\n"
-			"with the time of the original receipt. The daemon must be stopped for "
-			"it.\n",
+			"with the time of the original receipt. The daemon does it, when one "
+			"runs.\n",
 		.examples =
 			"  orderhook held --ours --reason sign-wrong   after a secret was changed\n"
 			"  orderhook held show 3                       what it was\n"

@@ -1,11 +1,14 @@
 /*
- * Feeding refused deliveries in again. It changes the store, so the tool takes the writer's lock,
- * which it gets only while no daemon runs. All are tried, oldest first, as they came; one that is
- * refused again stays held.
+ * Feeding refused deliveries in again: by the daemon when one runs, else here under the writer's
+ * lock, with the same function. All are tried, oldest first, as they came; one that is refused
+ * again stays held.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "daemon_ask_private.h"
 #include "held_private.h"
+#include "orderhook/control.h"
 #include "orderhook/err.h"
 #include "orderhook/readmit.h"
 
@@ -59,59 +62,124 @@ static int pick_numbers(struct tool *tool, char *const *numbers, size_t n, struc
 	return 0;
 }
 
-/* One line for each. The worst exit code of all: 4 for a refusal, 3 for a number that is none. */
-static int readmit_all(struct tool *tool, struct store *store, const struct endpoint_set *endpoints,
-		       const struct ids *ids)
-{
-	int code = TOOL_DONE;
+/* Where they are fed in: the daemon, or a store of our own once it turned out that none runs. */
+struct target {
+	struct store *store; /* owned; NULL: the daemon */
+	struct endpoint_set *endpoints;
+};
 
-	for (size_t i = ids->n; i > 0; i--) {
-		struct store_result result;
-		long long id = (long long)ids->ids[i - 1];
-		int err = readmit(store, endpoints, ids->ids[i - 1], &result);
-		if (!err)
-			out_f(&tool->out, "%lld stored as event %lld\n", id,
-			      (long long)result.event_id);
-		else if (err == -ERR_NOT_FOUND)
-			out_f(&tool->out, "%lld is not held\n", id);
-		else if (err_http_status(err) >= 400 && err_http_status(err) < 500)
-			out_f(&tool->out, "%lld still refused: %s: %s\n", id, err_key(err),
-			      err_text(err));
-		else
-			return tool_store_failed(tool, err, store_problem(store));
-		if (err == -ERR_NOT_FOUND && code == TOOL_DONE)
-			code = TOOL_NO_SUCH;
-		else if (err && err != -ERR_NOT_FOUND)
-			code = TOOL_REFUSED;
-	}
+struct readmitted {
+	int err; /* 0, or why it is still refused */
+	int64_t event_id;
+};
+
+static bool is_refusal(int err)
+{
+	return err == -ERR_NOT_FOUND || (err_http_status(err) >= 400 && err_http_status(err) < 500);
+}
+
+/* One line for one. The exit code: 4 for a refusal, 3 for a number that is none. */
+static int say(struct tool *tool, int64_t held_id, const struct readmitted *readmitted)
+{
+	long long id = (long long)held_id;
+	int err = readmitted->err;
+
+	if (!err)
+		out_f(&tool->out, "%lld stored as event %lld\n", id,
+		      (long long)readmitted->event_id);
+	else if (err == -ERR_NOT_FOUND)
+		out_f(&tool->out, "%lld is not held\n", id);
+	else
+		out_f(&tool->out, "%lld still refused: %s: %s\n", id, err_key(err), err_text(err));
+	return !err ? TOOL_DONE : err == -ERR_NOT_FOUND ? TOOL_NO_SUCH : TOOL_REFUSED;
+}
+
+static bool read_answer(const struct json_object *answer, struct readmitted *ret)
+{
+	const struct json_member *outcome = json_find(answer, "outcome");
+	const struct json_member *reason = json_find(answer, "reason");
+	const struct json_member *event = json_find(answer, "event_id");
+
+	*ret = (struct readmitted){.err = 0};
+	if (outcome && slice_equal_string(outcome->value, "not-held"))
+		ret->err = -ERR_NOT_FOUND;
+	else if (reason)
+		ret->err = err_of_key(reason->value);
+	else
+		return event && slice_to_i64(event->value, 1, INT64_MAX, &ret->event_id) == 0;
+	return is_refusal(ret->err);
+}
+
+/* 0, DAEMON_NONE, or the exit code of a failure. */
+static int ask_for(struct tool *tool, int64_t held_id, struct readmitted *ret)
+{
+	BUF_AUTO struct buf request = BUF_INIT(64);
+	BUF_AUTO struct buf answer = BUF_INIT(CONTROL_ANSWER_BYTES_MAX);
+	struct json_object members;
+	int code;
+
+	if (buf_addf(&request, "{\"held_id\":%" PRId64 "}", held_id))
+		return tool_fail(tool, TOOL_STORE, "%s", err_text(ERR_NOMEM));
+	code = daemon_ask(tool, "readmit", buf_slice(&request), &answer, &members);
+	if (!code && !read_answer(&members, ret))
+		return tool_fail(tool, TOOL_STORE, "the daemon's answer is not understood");
 	return code;
 }
 
-static int open_and_readmit(struct tool *tool, const struct ids *ids)
+static int open_target(struct tool *tool, struct target *target)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(4096);
-	struct endpoint_set *endpoints = NULL;
-	struct store *store = NULL;
 	const struct config *config;
-	const char *path;
-	int code = tool_config(tool, &config);
+	int code = daemon_instead(tool, &target->store);
 
 	if (!code)
-		code = tool_store_path(tool, &path);
-	if (code)
-		return code;
-	if (endpoint_set_new(config, &endpoints, &problem))
+		code = tool_config(tool, &config);
+	if (!code && endpoint_set_new(config, &target->endpoints, &problem))
 		return tool_fail(tool, TOOL_CONFIG, "%s", problem.len ? problem.data : "");
-	int err = store_open_writer(path, config->store.environment, &store, &problem);
-	if (err == -ERR_STORE_LOCKED)
-		code = tool_fail(tool, TOOL_REFUSED, "%s; stop it, then try again", problem.data);
-	else if (err)
-		code = tool_store_failed(tool, err, problem.data);
-	else
-		code = readmit_all(tool, store, endpoints, ids);
-	store_close(store);
-	endpoint_set_unref(endpoints);
 	return code;
+}
+
+static int feed_in(struct tool *tool, struct target *target, int64_t held_id,
+		   struct readmitted *ret)
+{
+	struct store_result result = {.event_id = 0};
+	struct event event;
+
+	ret->err = readmit(target->store, target->endpoints, held_id, &event, &result);
+	ret->event_id = result.event_id;
+	return !ret->err || is_refusal(ret->err)
+		       ? 0
+		       : tool_store_failed(tool, ret->err, store_problem(target->store));
+}
+
+static int readmit_one(struct tool *tool, struct target *target, int64_t held_id,
+		       struct readmitted *ret)
+{
+	int code = target->store ? DAEMON_NONE : ask_for(tool, held_id, ret);
+
+	if (code != DAEMON_NONE)
+		return code;
+	code = target->store ? 0 : open_target(tool, target);
+	return code ? code : feed_in(tool, target, held_id, ret);
+}
+
+/* A refusal of one outweighs a number that is not held; a failure ends it all. */
+static int readmit_all(struct tool *tool, const struct ids *ids)
+{
+	struct target target = {NULL, NULL};
+	int worst = TOOL_DONE;
+	int failed = 0;
+
+	for (size_t i = ids->n; i > 0 && !failed; i--) {
+		struct readmitted readmitted;
+		failed = readmit_one(tool, &target, ids->ids[i - 1], &readmitted);
+		int code = failed ? failed : say(tool, ids->ids[i - 1], &readmitted);
+		if (failed || code > worst)
+			worst = code;
+	}
+	store_close(target.store);
+	endpoint_set_unref(target.endpoints);
+	return worst;
 }
 
 int held_readmit(struct tool *tool, char *const *numbers, size_t n,
@@ -124,7 +192,7 @@ int held_readmit(struct tool *tool, char *const *numbers, size_t n,
 		tool_note(tool, "no refused delivery is held that matches");
 		code = TOOL_NOTHING;
 	} else if (!code) {
-		code = open_and_readmit(tool, &ids);
+		code = readmit_all(tool, &ids);
 	}
 	free(ids.ids);
 	return code;

@@ -1,0 +1,285 @@
+"""Control over the admin socket: who may, what is refused, and that nobody waits for it."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from conftest import (BUILD, SECRET, TOKEN, Connection, callback, request, sign_flat, tool,
+                      wait_until)
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be other users")
+STRANGER = 64999
+ADMINS = 64998
+
+
+def local(make_daemon, **changes):
+    """A daemon whose admin listener is a unix socket; its secret is not yet the right one."""
+    server = {"admin_listen": "unix:admin.sock", **changes.pop("server", {})}
+    daemon = make_daemon(server=server, **changes)
+    daemon.configure(server={**server, "admin_listen": f"unix:{daemon.dir}/admin.sock"}, **changes)
+    daemon.write_file("secret", "not-yet-the-right-one")
+    return daemon.init()
+
+
+@pytest.fixture
+def refusing(make_daemon):
+    daemon = local(make_daemon).start()
+    yield daemon
+    if daemon.process.poll() is None:
+        assert daemon.stop() == 0, daemon.log_text()
+
+
+def hold(daemon, *bodies):
+    """Sends callbacks that are refused with 401; waits until they are held."""
+    for body in bodies:
+        assert daemon.post(body).status == 401
+    wait_until(lambda: daemon.rows("SELECT count(*) FROM held") == [(len(bodies),)])
+
+
+def mend(daemon):
+    daemon.write_file("secret", SECRET)
+    before = daemon.log_text().count("reloaded ")
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.log_text().count("reloaded ") > before)
+
+
+def control(daemon, name, body, method="POST"):
+    connection = Connection(daemon.admin)
+    try:
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        connection.send(request(f"/control/{name}", body, method=method))
+        return connection.reply()
+    finally:
+        connection.close()
+
+
+def user(uid, groups=()):
+    """A prefix that makes a command another user's, who may pass any directory."""
+    groups = ",".join(map(str, groups))
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}",
+            f"--groups={groups}" if groups else "--clear-groups",
+            "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+def ask_as(daemon, uid, groups=()):
+    done = subprocess.run([*user(uid, groups), sys.executable, "-c", ASK, daemon.admin],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+ASK = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b'POST /control/readmit HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 13\\r\\n\\r\\n'
+          b'{"held_id":7}')
+print(s.recv(65536).decode())
+"""
+
+
+def test_readmit_goes_through_the_running_daemon(refusing):
+    hold(refusing, sign_flat(callback()), sign_flat(callback("TDH2")),
+         sign_flat(callback("TDH3"), secret="forged-0123456789-0123"))
+    first = refusing.rows("SELECT received, remote FROM held_log ORDER BY held_id")[0]
+    mend(refusing)
+    done = tool("held", "readmit", "--all", "--reason", "sign-wrong", conf=refusing.conf)
+    assert done.returncode == 4 and done.stderr == "", done.stderr
+    assert done.stdout.splitlines() == [
+        "1 stored as event 1", "2 stored as event 2",
+        "3 still refused: sign-wrong: no secret of the endpoint makes this signature"]
+    assert refusing.rows("SELECT iss_order_no, source, auth, received, remote FROM order_log "
+                         "ORDER BY event_id LIMIT 1") == [("TDH1", "readmit", "signed", *first)]
+    assert refusing.rows("SELECT held_id FROM held") == [(3,)]
+    assert tool("held", "readmit", "1", conf=refusing.conf).returncode == 3
+    # The platform's own retry, meanwhile, is the same event.
+    assert refusing.post(sign_flat(callback())).status == 200
+    assert refusing.rows("SELECT deliveries FROM order_log WHERE iss_order_no = 'TDH1'") == [(2,)]
+    assert 'orderhook_events_total{verdict="applied"} 2' in \
+        refusing.get_admin("/metrics").body.decode()
+
+
+def test_readmission_by_the_daemon_skips_no_check(refusing):
+    hold(refusing, sign_flat(callback(), secret=SECRET, timestamp=1748595319000))
+    mend(refusing)
+    done = tool("held", "readmit", "--all", conf=refusing.conf)
+    assert done.returncode == 4 and "timestamp-stale" in done.stdout
+    assert refusing.rows("SELECT count(*) FROM order_log") == [(0,)]
+    assert refusing.rows("SELECT reason FROM held_log") == [("timestamp-stale",)]
+
+
+def test_each_use_is_a_line_in_the_log_without_anything_personal(refusing):
+    hold(refusing, sign_flat(callback(courier={"id": "c", "name": "测师傅",
+                                               "mobile": "13800138000"})))
+    mend(refusing)
+    control(refusing, "readmit", {"held_id": 1})
+    control(refusing, "readmit", {"held_id": 1})
+    log = refusing.log_text()
+    who = rf"control: uid {os.getuid()}, pid {os.getpid()}: readmit: refused delivery 1: "
+    assert re.search(who + "stored as event 1", log) and re.search(who + "is not held", log)
+    assert "order TDH1, event 1, applied; refused delivery 1 was readmitted" in log
+    assert "13800138000" not in log and "测师傅" not in log and SECRET not in log
+
+
+@pytest.mark.parametrize("body,status,says", [
+    (b"", 400, "one JSON object"),
+    (b"{", 400, "one JSON object"),
+    (b'{"held_id":1,"held_id":2}', 400, "one JSON object"),
+    (b"[1]", 400, "one JSON object"),
+    (b"{}", 400, "held_id: is missing"),
+    (b'{"held_id":"1"}', 400, "held_id: must be a whole number from 1"),
+    (b'{"held_id":0}', 400, "held_id: must be a whole number from 1"),
+    (b'{"held_id":1e3}', 400, "held_id: must be a whole number from 1"),
+    (b'{"held_id":9223372036854775808}', 400, "held_id: must be a whole number from 1"),
+    (b'{"held_id":1,"force":true}', 400, "not known here"),
+    (b'{"held_id":1' + b" " * 2000 + b"}", 413, "too long"),
+])
+def test_a_request_that_is_not_exactly_right_is_refused_with_what_is_allowed(
+        refusing, body, status, says):
+    reply = control(refusing, "readmit", body)
+    assert (reply.status, says in reply.json()["text"]) == (status, True), reply.body
+
+
+def test_paths_and_methods_that_are_none_are_refused(refusing):
+    assert control(refusing, "readmit", {"held_id": 1}, method="GET").status == 405
+    assert control(refusing, "readmi", {}).status == 404
+    assert control(refusing, "readmit/", {}).status == 404
+    assert control(refusing, "", {}).status == 404
+    connection = Connection(refusing.admin)
+    connection.send(b"POST /control/readmit HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                    b"\r\n0\r\n\r\n")
+    assert connection.reply().status == 411
+    connection.close()
+    assert refusing.get_admin("/healthz").status == 200
+
+
+def test_control_is_not_there_on_tcp_nor_on_the_callback_listener(daemon):
+    connection = Connection(daemon.admin)
+    connection.send(request("/control/readmit", b'{"held_id":1}'))
+    assert connection.reply().status == 404
+    connection.close()
+    assert daemon.post(b'{"held_id":1}', path="/control/readmit").status == 404
+
+
+def test_the_socket_is_for_its_user_and_group_only(refusing):
+    assert stat.S_IMODE(os.stat(refusing.admin).st_mode) == 0o660
+
+
+@as_root
+def test_a_stranger_is_refused_and_told_the_group(refusing):
+    os.chmod(refusing.admin, 0o666)
+    reply = ask_as(refusing, STRANGER)
+    assert reply.startswith("HTTP/1.1 403 ") and "orderhook-admin" in reply
+    assert f"control: uid {STRANGER}, pid" in refusing.log_text()
+
+
+def test_health_and_metrics_answer_while_a_readmission_waits_for_the_disk(make_daemon):
+    daemon = local(make_daemon, server={"commit_timeout": "30s"}).start()
+    hold(daemon, sign_flat(callback()))
+    mend(daemon)
+    shell = sqlite3.connect(daemon.store, isolation_level=None)
+    shell.execute("BEGIN IMMEDIATE")
+    replies = []
+    asking = threading.Thread(
+        target=lambda: replies.append(control(daemon, "readmit", {"held_id": 1})))
+    asking.start()
+    for _ in range(20):
+        assert daemon.get_admin("/healthz").status == 200
+        assert daemon.get_admin("/metrics").status == 200
+    shell.execute("ROLLBACK")
+    shell.close()
+    asking.join()
+    reply, = replies
+    assert reply.status in (200, 503), reply.body
+    stored = daemon.rows("SELECT count(*) FROM order_log")[0][0]
+    assert stored == (1 if reply.status == 200 else 0)
+    assert daemon.stop() == 0
+
+
+def test_a_request_that_waits_when_the_daemon_stops_is_answered(make_daemon):
+    daemon = local(make_daemon).start()
+    hold(daemon, *(sign_flat(callback(f"TDH{i}")) for i in range(8)))
+    mend(daemon)
+    shell = sqlite3.connect(daemon.store, isolation_level=None)
+    shell.execute("BEGIN IMMEDIATE")
+    connections = [Connection(daemon.admin) for _ in range(8)]
+    for i, connection in enumerate(connections):
+        connection.send(request("/control/readmit", b'{"held_id":%d}' % (i + 1)))
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "stopping: signal TERM" in daemon.log_text())
+    shell.execute("ROLLBACK")
+    shell.close()
+    statuses = [connection.reply().status for connection in connections]
+    assert set(statuses) <= {200, 503} and daemon.wait_exit() == 0
+    assert daemon.rows("SELECT count(*) FROM order_log") == [(statuses.count(200),)]
+    daemon.stop()
+
+
+def test_without_a_daemon_the_tool_does_it_under_the_writers_lock(make_daemon):
+    daemon = local(make_daemon).start()
+    hold(daemon, sign_flat(callback()))
+    daemon.write_file("secret", SECRET)
+    daemon.stop()
+    done = tool("held", "readmit", "1", conf=daemon.conf, check=True)
+    assert done.stdout == "1 stored as event 1\n"
+    assert daemon.rows("SELECT source FROM order_log") == [("readmit",)]
+
+
+def test_a_daemon_that_cannot_be_asked_is_named_with_what_to_do(make_daemon):
+    daemon = local(make_daemon).start()
+    hold(daemon, sign_flat(callback()))
+    os.unlink(daemon.admin)
+    done = tool("held", "readmit", "1", conf=daemon.conf)
+    assert done.returncode == 4 and done.stdout == ""
+    assert f"nobody listens at unix:{daemon.dir}/admin.sock" in done.stderr
+    assert str(daemon.process.pid) in done.stderr and "stop it" in done.stderr
+    assert daemon.stop() == 0
+
+
+def test_another_store_is_never_changed_by_the_daemon_of_this_one(refusing, tmp_path):
+    hold(refusing, sign_flat(callback()))
+    mend(refusing)
+    other = str(tmp_path / "other.db")
+    tool("init", conf=refusing.conf, db=other, check=True)
+    done = tool("held", "readmit", "1", conf=refusing.conf, db=other)
+    assert done.returncode == 3 and refusing.rows("SELECT count(*) FROM held") == [(1,)]
+
+
+@as_root
+def test_members_of_the_group_may_and_have_lost_it_when_they_left(make_daemon, tmp_path):
+    groups = tmp_path / "group"
+    groups.write_text(open("/etc/group").read() + f"orderhook-admin:x:{ADMINS}:\n")
+    daemon = local(make_daemon)
+    # A namespace of its own, in which the machine has the group.
+    daemon.start(wrap=["unshare", "-m", "sh", "-c",
+                       f'mount --bind "{groups}" /etc/group && exec "$0" "$@"'])
+    os.chmod(daemon.admin, 0o666)
+    assert ask_as(daemon, STRANGER, [ADMINS]).startswith("HTTP/1.1 200 ")
+    assert ask_as(daemon, ADMINS).startswith("HTTP/1.1 200 ")
+    assert ask_as(daemon, STRANGER, [ADMINS + 1]).startswith("HTTP/1.1 403 ")
+    assert daemon.stop() == 0
+
+
+@as_root
+def test_the_daemons_own_user_may_and_a_neighbour_may_not_even_connect(make_daemon):
+    daemon = local(make_daemon)
+    os.chown(daemon.dir, STRANGER, STRANGER)
+    for name in os.listdir(daemon.dir):
+        os.chown(os.path.join(daemon.dir, name), STRANGER, STRANGER)
+    mask = os.umask(0)  # it has to reach the socket that it notifies
+    daemon.start(wrap=user(STRANGER))
+    os.umask(mask)
+    assert ask_as(daemon, STRANGER).startswith("HTTP/1.1 200 ")
+    done = subprocess.run([*user(ADMINS), os.path.join(BUILD, "orderhook"), "-c", daemon.conf,
+                           "held", "readmit", "1"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 4 and "Permission denied" in done.stderr
+    assert "orderhook-admin" in done.stderr and TOKEN not in done.stderr
+    assert daemon.stop() == 0
