@@ -213,6 +213,7 @@ def test_a_request_that_waits_when_the_daemon_stops_is_answered(make_daemon):
     connections = [Connection(daemon.admin) for _ in range(8)]
     for i, connection in enumerate(connections):
         connection.send(request("/control/readmit", b'{"held_id":%d}' % (i + 1)))
+    assert daemon.get_admin("/healthz").status == 200  # so the ones before it were taken
     daemon.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "stopping: signal TERM" in daemon.log_text())
     shell.execute("ROLLBACK")
@@ -283,3 +284,80 @@ def test_the_daemons_own_user_may_and_a_neighbour_may_not_even_connect(make_daem
     assert done.returncode == 4 and "Permission denied" in done.stderr
     assert "orderhook-admin" in done.stderr and TOKEN not in done.stderr
     assert daemon.stop() == 0
+
+
+# ------------------------------------------------------------------ a wrong secret, mended later
+
+
+LATER = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real)
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int err = real(id, now);
+    if (id == CLOCK_REALTIME)
+        now->tv_sec += 26 * 60 * 60;
+    return err;
+}
+"""
+
+
+def test_a_secret_mended_a_day_later_loses_nothing(make_daemon, tmp_path):
+    source, shim = tmp_path / "later.c", tmp_path / "later.so"
+    source.write_text(LATER)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    daemon = local(make_daemon).start()
+    hold(daemon, sign_flat(callback()))
+    received = daemon.rows("SELECT received FROM held_log")
+    daemon.stop()
+    daemon.write_file("secret", SECRET)
+    daemon.start(env={"LD_PRELOAD": str(shim)})
+    # The day has passed: the same bytes, sent again, are too old.
+    assert daemon.post(sign_flat(callback("TDH2"))).status == 401
+    done = tool("held", "readmit", "1", conf=daemon.conf, check=True)
+    assert done.stdout == "1 stored as event 1\n"
+    assert daemon.rows("SELECT received FROM order_log WHERE source = 'readmit'") == received
+    assert daemon.stop() == 0
+
+
+def test_a_flood_of_junk_pushes_out_no_real_one_and_is_not_readmitted(make_daemon):
+    daemon = local(make_daemon, store={"held_limit": "64K"},
+                   endpoint={"token": None, "signature": "required"}).start()
+    path = "/callback/shansong"
+    assert daemon.post(sign_flat(callback()), path=path).status == 401
+    wait_until(lambda: daemon.rows("SELECT count(*) FROM held_log WHERE ours") == [(1,)])
+    for i in range(120):
+        assert daemon.post(b'{"junk":"%d%s"}' % (i, b"x" * 1000), path=path).status == 401
+    wait_until(lambda: daemon.rows("SELECT count(*) >= 20 FROM held_log WHERE NOT ours") == [(1,)])
+    mend(daemon)
+    done = tool("held", "readmit", "--all", "--ours", conf=daemon.conf, check=True)
+    assert done.stdout == "1 stored as event 1\n"
+    junk = str(daemon.rows("SELECT max(held_id) FROM held_log")[0][0])
+    assert tool("held", "readmit", junk, conf=daemon.conf).returncode == 4
+    assert daemon.rows("SELECT count(*) FROM order_log") == [(1,)]
+    assert daemon.stop() == 0
+
+
+def test_readmission_under_load_delays_nobody_and_loses_nothing(make_daemon, tmp_path):
+    daemon = local(make_daemon).start()
+    hold(daemon, *(sign_flat(callback(f"TDH{i}")) for i in range(40)))
+    mend(daemon)
+    ledger = str(tmp_path / "ledger.csv")
+    load = subprocess.Popen(
+        [os.path.join(BUILD, "orderhook"), "-c", daemon.conf, "simulate", "--to",
+         "http://127.0.0.1:%d/callback/shansong" % daemon.address[1], "--token-file",
+         f"{daemon.dir}/token", "--orders", "300", "--concurrency", "16", "--seed", "5",
+         "--ledger", ledger], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = tool("held", "readmit", "--all", conf=daemon.conf)
+    out, err = load.communicate(timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 40 and load.returncode == 0, err
+    assert daemon.rows("SELECT count(*) FROM held_log") == [(0,)]
+    assert daemon.rows("SELECT count(*), count(DISTINCT iss_order_no) FROM order_log "
+                       "WHERE source = 'readmit'") == [(40, 40)]
+    assert daemon.stop() == 0
+    assert tool("verify", conf=daemon.conf).returncode == 0
