@@ -92,6 +92,11 @@ def verdict_table():
                meaning]
 
 
+def mistake_table():
+    for _, key, text in rows("sign_mistake.def", "SIGN_MISTAKE"):
+        yield [code(key), text]
+
+
 def metric_table():
     for _, kind, name, text in rows("metric.def", "METRIC"):
         yield [code(name), kind.lower(), text]
@@ -124,6 +129,7 @@ GENERATED = [
     ("states.md", "states", ["state", "text", "in English"], state_table),
     ("states.md", "edges", ["from", "to", "verdict"], edge_table),
     ("states.md", "verdicts", ["verdict", "in the fold", "quarantine", "means"], verdict_table),
+    ("explain.md", "mistakes", ["mistake", "what was done"], mistake_table),
     ("metrics.md", "metrics", ["name", "kind", "meaning"], metric_table),
     ("service.md", "messages", ["MESSAGE_ID", "priority", "what it says"], message_table),
 ]

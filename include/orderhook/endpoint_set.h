@@ -16,5 +16,6 @@ void endpoint_set_unref(struct endpoint_set *set); /* NULL is fine */
 /* The endpoint whose URL this is, or NULL; token_ok tells whether a token was part of it. */
 const struct endpoint *endpoint_set_match(const struct endpoint_set *set, struct slice path,
 					  bool *ret_token_ok);
+const struct endpoint *endpoint_set_find(const struct endpoint_set *set, struct slice name);
 size_t endpoint_set_count(const struct endpoint_set *set);
 const struct endpoint *endpoint_set_get(const struct endpoint_set *set, size_t i);

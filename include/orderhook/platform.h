@@ -11,6 +11,7 @@
 #include "orderhook/json_scan.h"
 #include "orderhook/order_machine.h"
 #include "orderhook/secret.h"
+#include "orderhook/trace.h"
 
 struct platform;
 
@@ -61,6 +62,7 @@ struct delivery {
 	bool token_ok; /* ENDPOINT_MATCH_TOKEN */
 	int64_t received_ms;
 	enum event_source source;
+	struct trace *trace; /* NULL, or where each decision is written down */
 };
 
 /* An authenticated message: the members of the callback object, wherever they came from. */
@@ -71,6 +73,25 @@ struct message {
 	enum event_auth auth;
 	bool stale;
 };
+
+enum sign_mistake {
+#define SIGN_MISTAKE(name, key, text) MISTAKE_##name,
+#include "orderhook/tbl/sign_mistake.def"
+#undef SIGN_MISTAKE
+	MISTAKE_MAX
+};
+
+const char *sign_mistake_key(enum sign_mistake mistake);
+const char *sign_mistake_text(enum sign_mistake mistake);
+
+/* A way in which the sign of a delivery can have been made. */
+struct sign_match {
+	uint32_t mistakes; /* bit 1 << enum sign_mistake; 0: it is right */
+	bool hmac;
+	const struct endpoint *endpoint; /* whose secret it was; NULL: none was used */
+	size_t secret;                   /* its index among those for MD5, or for HMAC */
+};
+#define SIGN_MATCHES_MAX 16
 
 struct platform {
 	const char *name;
@@ -92,6 +113,14 @@ struct platform {
 	 * nothing: it picks the half of the ring in which a refused delivery is kept. */
 	bool (*names_us)(const struct endpoint *endpoint, const struct delivery *delivery,
 			 struct buf *scratch);
+	/*
+	 * For explain: by which mistakes the delivery's signs would have been made, with the
+	 * endpoint's secrets or those of the others. Returns how many ways there are, at most cap.
+	 */
+	size_t (*sign_matches)(const struct endpoint *endpoint,
+			       const struct endpoint *const *others, size_t n_others,
+			       const struct delivery *delivery, struct buf *scratch,
+			       struct sign_match *ret, size_t cap);
 	/* The reply's body for an HTTP status: a static string. */
 	const char *(*reply)(int http_status);
 };

@@ -122,6 +122,7 @@ struct store_held_delivery {
 	char remote[64];
 	int64_t received_ms;
 	bool token_ok;
+	char reason[64];
 	struct buf head; /* the caller's, emptied first */
 	struct buf body;
 };
@@ -268,6 +269,11 @@ struct store_history {
 /* The order after the one in history, which begins all zero: 1, 0 at the end, or an error. Both
  * the order and its events are of one moment. */
 int store_next_history(struct store_reader *reader, struct store_history *history);
+/* The order of an event, and one by its name. -ERR_NOT_FOUND. */
+int store_event_history(struct store_reader *reader, int64_t event_id,
+			struct store_history *history);
+int store_order_history(struct store_reader *reader, const char *endpoint, const char *iss_order_no,
+			struct store_history *history);
 void store_history_release(struct store_history *history);
 
 /* ------------------------------------------------------------------ backup ------------- */
@@ -310,6 +316,9 @@ struct held_filter {
  * which is returned. The row is borrowed for the call. */
 int store_held(struct store_reader *reader, const struct held_filter *filter,
 	       int (*each)(void *context, const struct store_row *row), void *context);
+/* As store_held_find(), for a reader. */
+int store_reader_held(struct store_reader *reader, int64_t held_id,
+		      struct store_held_delivery *ret);
 /* Like store_raw(), for a refused delivery. */
 int store_raw_held(struct store_reader *reader, int64_t held_id, struct buf *body,
 		   struct buf *head);

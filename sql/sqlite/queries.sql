@@ -117,7 +117,7 @@ SELECT held_id, bytes FROM held WHERE ours = :ours ORDER BY held_id LIMIT 1
 DELETE FROM held WHERE held_id = :held_id
 
 -- query: find_held
-SELECT endpoint, remote, received_ms, token_ok, head, body FROM held WHERE held_id = :held_id
+SELECT endpoint, remote, received_ms, token_ok, head, body, reason FROM held WHERE held_id = :held_id
 
 -- query: update_held_reason
 UPDATE held SET reason = :reason WHERE held_id = :held_id
@@ -293,6 +293,14 @@ SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, ve
     content, order_no, shop_id
 FROM event
 WHERE order_id = :order_id
+
+-- query: order_of_event
+SELECT order_id FROM event WHERE event_id = :event_id
+
+-- query: order_of_name
+SELECT order_id FROM orders
+WHERE iss_order_no = :iss_order_no
+    AND endpoint_id = (SELECT endpoint_id FROM endpoint WHERE name = :endpoint)
 
 -- ---------------------------------------------------------------- verify
 

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "orderhook/err.h"
+
 int ingest(const struct endpoint *endpoint, const struct delivery *delivery, struct buf *scratch,
 	   struct event *ret)
 {
@@ -24,6 +26,11 @@ int ingest(const struct endpoint *endpoint, const struct delivery *delivery, str
 	ret->auth = message.auth;
 	ret->stale = message.stale;
 	err = platform->identify(&message, ret);
+	trace_say(delivery->trace, TRACE_ORDER, err, "%s",
+		  err ? err_text(err)
+		  : ret->kind == EVENT_OTHER
+			  ? "another event than an order's: kept, judged by nobody"
+			  : "issOrderNo and status are there");
 	if (err)
 		return err;
 	return platform->normalise(&message, delivery, ret);

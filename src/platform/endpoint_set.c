@@ -59,6 +59,15 @@ const struct endpoint *endpoint_set_match(const struct endpoint_set *set, struct
 	return NULL;
 }
 
+const struct endpoint *endpoint_set_find(const struct endpoint_set *set, struct slice name)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		if (slice_equal_string(name, set->endpoints[i]->name))
+			return set->endpoints[i];
+	}
+	return NULL;
+}
+
 size_t endpoint_set_count(const struct endpoint_set *set)
 {
 	return set->n;

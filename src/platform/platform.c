@@ -23,6 +23,28 @@ const struct platform *platform_find(const char *name)
 	return NULL;
 }
 
+const char *sign_mistake_key(enum sign_mistake mistake)
+{
+	static const char *const keys[MISTAKE_MAX] = {
+#define SIGN_MISTAKE(name, key, text) [MISTAKE_##name] = key,
+#include "orderhook/tbl/sign_mistake.def"
+#undef SIGN_MISTAKE
+	};
+
+	return keys[mistake];
+}
+
+const char *sign_mistake_text(enum sign_mistake mistake)
+{
+	static const char *const texts[MISTAKE_MAX] = {
+#define SIGN_MISTAKE(name, key, text) [MISTAKE_##name] = text,
+#include "orderhook/tbl/sign_mistake.def"
+#undef SIGN_MISTAKE
+	};
+
+	return texts[mistake];
+}
+
 static int copy_string(const char *from, char **ret)
 {
 	char *copy = from ? strdup(from) : NULL;

@@ -38,6 +38,7 @@ static const struct platform shansong = {
 	.identify = shansong_identify,
 	.normalise = shansong_normalise,
 	.names_us = shansong_names_us,
+	.sign_matches = shansong_sign_matches,
 	.reply = reply,
 };
 

@@ -249,8 +249,15 @@ static bool is_ambiguous(enum shansong_key key, struct slice value, struct slice
 	}
 }
 
+static int refuse(struct trace *trace, enum shansong_key key, const char *why)
+{
+	trace_say(trace, TRACE_GRAMMAR, -ERR_SIGN_GRAMMAR, "%s %s", shansong_name(key), why);
+	return -ERR_SIGN_GRAMMAR;
+}
+
 int shansong_params(const struct shansong_view *view, bool from_form,
-		    struct shansong_trusted trusted, struct signature_param *params, size_t *ret_n)
+		    struct shansong_trusted trusted, struct signature_param *params, size_t *ret_n,
+		    struct trace *trace)
 {
 	enum shansong_key keys[SHANSONG_KEYS];
 	size_t n = 0;
@@ -261,15 +268,18 @@ int shansong_params(const struct shansong_view *view, bool from_form,
 		if (!member || key == KEY_SIGN)
 			continue;
 		if (!shansong_in_grammar(key, member, from_form))
-			return -ERR_SIGN_GRAMMAR;
+			return refuse(trace, key, "is outside its grammar");
 		params[n] = (struct signature_param){name_slice(key), member->value};
 		keys[n++] = key;
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct slice next = i + 1 < n ? params[i + 1].key : SLICE("");
 		if (is_ambiguous(keys[i], params[i].value, next, trusted))
-			return -ERR_SIGN_GRAMMAR;
+			return refuse(trace, keys[i],
+				      "holds the name of a member, so that the signed string could "
+				      "be read two ways");
 	}
+	trace_say(trace, TRACE_GRAMMAR, 0, "%zu signed members, each inside its grammar", n);
 	*ret_n = n;
 	return 0;
 }

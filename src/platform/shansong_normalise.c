@@ -128,10 +128,12 @@ int shansong_normalise(const struct message *message, const struct delivery *del
 	const struct json_member *member;
 	uint64_t number;
 
-	(void)delivery;
 	shansong_look(&message->object, &view);
 	if (!message->flat_signed)
 		find_outside(message, &view, event);
+	trace_say(delivery->trace, TRACE_MEMBERS, 0,
+		  "%zu members, %zu of them unknown and kept in the body only", message->object.n,
+		  view.n_unknown);
 	/* Of another event, too: it may belong to an order. */
 	copy(&view, KEY_ISS_ORDER_NO, event->iss_order_no);
 	copy(&view, KEY_ORDER_NO, event->order_no);

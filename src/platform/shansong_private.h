@@ -92,14 +92,16 @@ bool shansong_holds_name(int own, struct slice value, struct slice next);
 /*
  * The signed parameters of a view, in the order of their names, each inside its grammar and the
  * whole readable in one way only. trusted: clientId and shopId were compared with configured
- * ones. params has room for SHANSONG_KEYS. -ERR_SIGN_GRAMMAR.
+ * ones. params has room for SHANSONG_KEYS. -ERR_SIGN_GRAMMAR. trace: NULL, or where
+ * the first member that fails is named.
  */
 struct shansong_trusted {
 	bool client_id;
 	bool shop_id;
 };
 int shansong_params(const struct shansong_view *view, bool from_form,
-		    struct shansong_trusted trusted, struct signature_param *params, size_t *ret_n);
+		    struct shansong_trusted trusted, struct signature_param *params, size_t *ret_n,
+		    struct trace *trace);
 
 /*
  * shansong_body.c: one object with its keys and strings decoded, so that no later step has to
@@ -119,6 +121,18 @@ int shansong_normalise(const struct message *message, const struct delivery *del
 		       struct event *event);
 bool shansong_names_us(const struct endpoint *endpoint, const struct delivery *delivery,
 		       struct buf *scratch);
+/* shansong_mistakes.c */
+size_t shansong_sign_matches(const struct endpoint *endpoint, const struct endpoint *const *others,
+			     size_t n_others, const struct delivery *delivery, struct buf *scratch,
+			     struct sign_match *ret, size_t cap);
+/* shansong_restyle.c: JSON of the same meaning, as another program would have written it. */
+enum restyle {
+	RESTYLE_SPACED = 1, /* a blank after every comma and colon */
+	RESTYLE_ASCII = 2,  /* \uXXXX for what is not ASCII */
+	RESTYLE_SLASH = 4,  /* \/ for a slash */
+	RESTYLE_MAX = 8     /* sums of the three */
+};
+int shansong_restyle(struct slice json, unsigned style, struct buf *out);
 /* shansong_content.c: the digest by which two deliveries of one event are known as one. courier is
  * NULL where there is none. */
 int shansong_content(const struct json_object *object, const struct shansong_view *view,

@@ -33,7 +33,7 @@ static int sign_view(struct slice secret, const struct shansong_view *view,
 	const struct shansong_trusted trusted = {true, true};
 	struct signature_param params[SHANSONG_KEYS];
 	size_t n;
-	int err = shansong_params(view, false, trusted, params, &n);
+	int err = shansong_params(view, false, trusted, params, &n, NULL);
 
 	return err ? err : signature_md5(secret, params, n, sign);
 }

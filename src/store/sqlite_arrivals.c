@@ -107,6 +107,41 @@ int store_next_history(struct store_reader *reader, struct store_history *histor
 	return err ? err : found;
 }
 
+/* The order that the statement, whose parameters are bound, picks. */
+static int picked_history(struct store_reader *reader, struct statement *statement,
+			  struct store_history *history)
+{
+	int found = statement_step(&reader->connection, statement);
+	int64_t order_id = found == 1 ? sqlite3_column_int64(statement->handle, 0) : 0;
+
+	statement_reset(statement);
+	if (found != 1)
+		return found ? found : -ERR_NOT_FOUND;
+	history->order_id = order_id - 1;
+	found = store_next_history(reader, history);
+	/* A prune in between may have taken it. */
+	return found == 1 && history->order_id == order_id ? 0 : found < 0 ? found : -ERR_NOT_FOUND;
+}
+
+int store_event_history(struct store_reader *reader, int64_t event_id,
+			struct store_history *history)
+{
+	struct statement *statement = &reader->statements[R_order_of_event];
+
+	bind_int(statement, P_event_id, event_id);
+	return picked_history(reader, statement, history);
+}
+
+int store_order_history(struct store_reader *reader, const char *endpoint, const char *iss_order_no,
+			struct store_history *history)
+{
+	struct statement *statement = &reader->statements[R_order_of_name];
+
+	bind_text(statement, P_iss_order_no, iss_order_no);
+	bind_text(statement, P_endpoint, endpoint);
+	return picked_history(reader, statement, history);
+}
+
 void store_history_release(struct store_history *history)
 {
 	if (!history)

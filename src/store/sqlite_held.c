@@ -224,23 +224,36 @@ static int copy_held(struct connection *connection, struct statement *statement,
 	if (!err)
 		err = buf_add(&ret->body, sqlite3_column_blob(handle, 5),
 			      (size_t)sqlite3_column_bytes(handle, 5));
+	if (!err)
+		err = column_text(connection, statement, 6, ret->reason, sizeof(ret->reason));
+	return err;
+}
+
+static int find_held(struct connection *connection, struct statement *statement, int64_t held_id,
+		     struct store_held_delivery *ret)
+{
+	int err;
+
+	bind_int(statement, P_held_id, held_id);
+	err = statement_step(connection, statement);
+	if (err == 1)
+		err = copy_held(connection, statement, ret);
+	else if (err == 0)
+		err = -ERR_NOT_FOUND;
+	statement_reset(statement);
 	return err;
 }
 
 int store_held_find(struct store *base, int64_t held_id, struct store_held_delivery *ret)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
-	struct statement *statement = &store->statements[W_find_held];
-	int err;
 
-	bind_int(statement, P_held_id, held_id);
-	err = statement_step(&store->connection, statement);
-	if (err == 1)
-		err = copy_held(&store->connection, statement, ret);
-	else if (err == 0)
-		err = -ERR_NOT_FOUND;
-	statement_reset(statement);
-	return err;
+	return find_held(&store->connection, &store->statements[W_find_held], held_id, ret);
+}
+
+int store_reader_held(struct store_reader *reader, int64_t held_id, struct store_held_delivery *ret)
+{
+	return find_held(&reader->connection, &reader->statements[R_find_held], held_id, ret);
 }
 
 int store_held_reason(struct store *base, int64_t held_id, const char *reason)

@@ -6,59 +6,12 @@
 #include <string.h>
 
 #include "show_private.h"
-
-static const struct {
-	int status, sub_status;
-} node_codes[NODE_MAX] = {
-#define ORDER_STATE(name, status, sub, zh, en) [NODE_##name] = {status, sub},
-#include "orderhook/tbl/order_state.def"
-#undef ORDER_STATE
-};
-
-struct place {
-	int64_t status; /* 0: none */
-	int64_t sub_status;
-};
+#include "way_private.h"
 
 static struct place place_of(const struct store_value *status, const struct store_value *sub_status)
 {
 	return (struct place){status->type == STORE_INTEGER ? status->integer : 0,
 			      sub_status_of(sub_status)};
-}
-
-/* True when the place may be this state: itself, or any of its status where the machine does not
- * know the sub-status. */
-static bool may_be(struct place place, enum order_node node)
-{
-	enum order_node known;
-
-	if (place.status == 0)
-		return node == NODE_NONE;
-	if (place.status < 0 || place.status > EVENT_STATUS_MAX ||
-	    place.sub_status > EVENT_STATUS_MAX)
-		return false;
-	known = order_node_of((int)place.status, (int)place.sub_status);
-	if (known != NODE_NONE)
-		return node == known;
-	return node != NODE_NONE && node_codes[node].status == place.status;
-}
-
-static bool shortest(const struct order_machine *machine, struct place from, struct place to,
-		     enum order_node *ret_from, enum order_node *ret_to)
-{
-	unsigned best = ORDER_NO_PATH;
-
-	for (int a = 0; a < NODE_MAX; a++) {
-		for (int b = 0; b < NODE_MAX; b++) {
-			if (machine->steps[a][b] >= best || !may_be(from, (enum order_node)a) ||
-			    !may_be(to, (enum order_node)b))
-				continue;
-			best = machine->steps[a][b];
-			*ret_from = (enum order_node)a;
-			*ret_to = (enum order_node)b;
-		}
-	}
-	return best != ORDER_NO_PATH;
 }
 
 /* True when an event with this state arrived after events[i], and belongs before it. */
@@ -79,27 +32,20 @@ static bool arrived_later(const struct show *show, size_t i, int status, int sub
 static int add_skipped(struct buf *buf, const struct show *show, size_t i, struct place from,
 		       struct place to)
 {
-	const struct order_machine *machine = order_machine_v5();
-	enum order_node at;
-	enum order_node end;
 	const char *separator = "skipped ";
+	struct way way;
 	int err = 0;
 
-	if (!shortest(machine, from, to, &at, &end))
+	if (!way_find(from, to, &way))
 		return 0;
-	while (!err && machine->steps[at][end] > 1) {
-		int next = 0;
-		while (machine->steps[at][next] != 1 ||
-		       machine->steps[next][end] != machine->steps[at][end] - 1)
-			next++;
-		at = (enum order_node)next;
-		int status = node_codes[at].status;
-		int sub = node_codes[at].sub_status ? node_codes[at].sub_status : EVENT_SUB_ABSENT;
+	for (size_t k = 1; !err && k + 1 < way.n; k++) {
+		struct place place = way_place(way.nodes[k]);
 		char code[STATUS_CODE_BYTES];
-		status_code(status, sub, code);
+		way_code(place, code);
 		err = buf_addf(buf, "%s%s (%s)", separator, code,
-			       arrived_later(show, i, status, sub) ? "arrived later"
-								   : "never arrived");
+			       arrived_later(show, i, (int)place.status, (int)place.sub_status)
+				       ? "arrived later"
+				       : "never arrived");
 		separator = ", ";
 	}
 	return err;

@@ -16,8 +16,8 @@ from conftest import SECRET, body_of, callback, captured, tool
 from tool_help import (ISS, TOOL, assert_one_line, damaged, display_width, lines_of,  # noqa: F401
                        shop)
 
-COMMANDS = ["orders", "show", "events", "raw", "held", "export", "verify", "attention", "rejudge",
-            "backup", "simulate", "replay", "sign", "init", "doctor"]
+COMMANDS = ["orders", "show", "events", "raw", "explain", "held", "export", "verify", "attention",
+            "rejudge", "backup", "simulate", "replay", "sign", "init", "doctor"]
 
 
 # ---------------------------------------------------------------------- usage and help

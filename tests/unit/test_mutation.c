@@ -116,12 +116,83 @@ static void test_mutations_are_signed_only_where_they_say_the_same(void **state)
 	assert_true(same > 0);
 }
 
+/* Explaining runs the same functions: what it is told must not depend on its being asked. */
+static void test_a_trace_changes_no_decision(void **state)
+{
+	static const struct endpoint *const none[] = {NULL};
+	uint32_t random = 88675123;
+	BUF_AUTO struct buf plain = BUF_INIT(1 << 16);
+	BUF_AUTO struct buf body = BUF_INIT(1 << 16);
+	BUF_AUTO struct buf scratch = BUF_INIT(1 << 20);
+	struct endpoint endpoint = help_endpoint(SIGNATURE_IF_PRESENT);
+	struct sign_match matches[SIGN_MATCHES_MAX];
+	int refused = 0;
+
+	(void)state;
+	for (int i = 0; i < 4000; i++) {
+		struct trace trace = {.n_params = 0};
+		struct delivery delivery;
+		struct event event;
+		struct event traced;
+		int said = 0;
+		help_read(help_samples[i % HELP_SAMPLES], &plain);
+		buf_reset(&body);
+		assert_int_equal(shansong_sign(slice_of(SECRET), buf_slice(&plain),
+					       (enum shansong_form)(i / 7 % SHANSONG_FORM_MAX),
+					       NOW_MS, &body),
+				 0);
+		mutate(&body, &random);
+		delivery = help_delivery(buf_slice(&body), BODY_JSON);
+		delivery.token_ok = i % 2;
+		int err = take_delivery(&endpoint, delivery, &event);
+		delivery.trace = &trace;
+		assert_int_equal(take_delivery(&endpoint, delivery, &traced), err);
+		assert_memory_equal(&event, &traced, sizeof(event));
+		for (int step = 0; step < TRACE_STEP_MAX; step++) {
+			if (trace.lines[step].said && trace.lines[step].err)
+				said = trace.lines[step].err;
+		}
+		/* The line that refuses is the last one with an error, and has the same. */
+		assert_int_equal(said, err);
+		refused += err != 0;
+		assert_true(shansong_sign_matches(&endpoint, none, 0, &delivery, &scratch, matches,
+						  SIGN_MATCHES_MAX) <= SIGN_MATCHES_MAX);
+	}
+	assert_in_range(refused, 1, 3999);
+}
+
+static void test_json_is_written_anew_as_other_programs_would(void **state)
+{
+	static const struct {
+		unsigned style;
+		const char *text;
+	} rows[] = {
+		{0, "{\"a\":[1,\"\xe6\xb5\x8b/\xf0\x9f\x9a\xb2\"],\"b\":{}}"},
+		{RESTYLE_SPACED, "{\"a\": [1, \"\xe6\xb5\x8b/\xf0\x9f\x9a\xb2\"], \"b\": {}}"},
+		{RESTYLE_ASCII, "{\"a\":[1,\"\\u6d4b/\\ud83d\\udeb2\"],\"b\":{}}"},
+		{RESTYLE_SLASH, "{\"a\":[1,\"\xe6\xb5\x8b\\/\xf0\x9f\x9a\xb2\"],\"b\":{}}"},
+		{RESTYLE_MAX - 1, "{\"a\": [1, \"\\u6d4b\\/\\ud83d\\udeb2\"], \"b\": {}}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		for (size_t j = 0; j < COUNT(rows); j++) {
+			BUF_AUTO struct buf out = BUF_INIT(1024);
+			assert_int_equal(
+				shansong_restyle(slice_of(rows[j].text), rows[i].style, &out), 0);
+			assert_string_equal(out.data, rows[i].text);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_name_holds_another_but_at_its_beginning),
 		cmocka_unit_test(test_the_names_looked_for_are_those_that_can_be_signed),
 		cmocka_unit_test(test_mutations_are_signed_only_where_they_say_the_same),
+		cmocka_unit_test(test_a_trace_changes_no_decision),
+		cmocka_unit_test(test_json_is_written_anew_as_other_programs_would),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
