@@ -82,13 +82,12 @@ static int disk_write(struct store *store, struct store_item **items, size_t n)
 		pthread_cond_wait(&disk.changed, &disk.lock);
 	disk.inside = false;
 	pthread_mutex_unlock(&disk.lock);
+	/* Where the batch failed its items look committed: that must not be believed. */
 	for (size_t i = 0; i < n; i++) {
-		int err = disk.batch_err ? disk.batch_err : disk.item_err;
-		items[i]->result = (struct store_result){.err = err};
-		if (!err)
-			items[i]->result =
-				(struct store_result){.event_id = 7, .verdict = disk.verdict};
-		disk.n_stored += !err;
+		items[i]->result = (struct store_result){.err = disk.item_err,
+							 .event_id = disk.item_err ? 0 : 7,
+							 .verdict = disk.verdict};
+		disk.n_stored += !disk.batch_err && !disk.item_err;
 	}
 	return disk.batch_err;
 }
