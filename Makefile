@@ -49,7 +49,7 @@ SQL_SOURCES := $(sort $(wildcard sql/sqlite/[0-9]*.sql)) sql/sqlite/queries.sql
 all: $(BUILD)/orderhookd $(BUILD)/orderhook
 
 # For these goals nothing is compiled before the packages are there; a plain `make` installs nothing.
-DEPS_FIRST := $(if $(filter demo run check bench fuzz,$(MAKECMDGOALS)),deps)
+DEPS_FIRST := $(if $(filter demo run check bench fuzz coverage,$(MAKECMDGOALS)),deps)
 
 # Says nothing when there is nothing to do, so that demo, run and check can begin with it.
 deps:
@@ -101,6 +101,27 @@ $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs)
 
 tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
+
+# Fuzz targets: with clang's libFuzzer in a tree that SANITIZE=fuzzer-no-link,… makes, anywhere else
+# with a driver that runs files.
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+LIBFUZZER := $(findstring fuzzer,$(SANITIZE))
+FUZZ_COMMON := $(BUILD)/fuzz/fuzz.o $(if $(LIBFUZZER),,$(BUILD)/fuzz/replay.o)
+
+$(BUILD)/fuzz/%.o: tests/fuzz/%.c | $(DEPS_FIRST)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(FUZZ_COMMON) $(BUILD)/liborderhook.a
+	$(CC) $(ALL_CFLAGS) $(if $(LIBFUZZER),-fsanitize=fuzzer) $(ALL_LDFLAGS) -o $@ $^ $(pkg_libs)
+
+fuzz-targets: $(FUZZ_TARGETS)
+
+fuzz: deps
+	@$(PYTHON) tests/fuzz/fuzz.py
+
+coverage: deps
+	@$(PYTHON) tests/coverage.py
 
 check: deps tests-build
 	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
@@ -176,7 +197,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build check check-long check-systemd bench lint demo run install uninstall clean
+.PHONY: all deps tests-build fuzz fuzz-targets coverage check check-long check-systemd bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
--include $(wildcard $(BUILD)/obj/*/*.d) $(wildcard $(BUILD)/tests/*.d)
+-include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/tests/*.d $(BUILD)/fuzz/*.d)

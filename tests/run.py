@@ -16,7 +16,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("ORDERHOOK_BUILD", "build")
 PYTHON = sys.executable
 # What a sanitized daemon is driven with: the whole way of a callback, each refusal, start and stop.
-SANITIZED = [f"tests/integration/test_{name}.py" for name in ("1_main_job", "2_http", "3_daemon")]
+SANITIZED = [f"tests/integration/test_{name}.py" for name in ("1_main_job", "2_http", "3_daemon",
+                                                              "3_mixed_load")]
 LANES = 3  # test files at a time
 SKIPPED = 77  # lint.py's exit code for a check that this machine cannot run
 
@@ -80,10 +81,23 @@ def unit_binaries(build):
             if s.startswith("test_") and s.endswith(".c")]
 
 
+def run_corpora(totals, build):
+    """Everything that the fuzzers found worth keeping, once through each target."""
+    for source in sorted(os.listdir(os.path.join(ROOT, "tests/fuzz"))):
+        if not source.startswith("fuzz_") or not source.endswith(".c"):
+            continue
+        name = source[len("fuzz_"):-len(".c")]
+        out, code = run([os.path.join(build, "fuzz", "fuzz_" + name), f"tests/fuzz/corpus/{name}"])
+        totals.add(code == 0, f"corpus of fuzz_{name}", out[-4000:] + f"\nexit code {code}")
+
+
 def run_build(totals, name, arguments, build):
     """Builds a tree of its own; under a sanitizer its tests are run, and a report fails them."""
-    out, code = run(["make", "-j2", "DEVELOPER=1", *arguments, "tests-build"])
+    goals = ["tests-build", "fuzz-targets"] if name == "asan" else ["tests-build"]
+    out, code = run(["make", "-j2", "DEVELOPER=1", *arguments, *goals])
     totals.add(code == 0, f"build {name}", out[-4000:])
+    if code == 0 and name == "asan":
+        run_corpora(totals, build)
     if code == 0 and name != "clang":
         for binary in unit_binaries(build):
             run_unit(totals, binary, None, f"{name} ")

@@ -1,9 +1,9 @@
 /*
  * The daemon's log. Where stderr is the journal, entries go there with fields of their own; else
- * they are lines on stderr, each with a priority ("<6>") unless it is a terminal. Control
- * characters in a message are written as \xNN, so that nothing that came from outside can forge a
- * line or drive a terminal. Nothing of a body but its order numbers, no secret and no URL token is
- * ever passed in.
+ * they are lines on stderr, each with a priority ("<6>") unless it is a terminal. What a
+ * terminal would obey or hide in a message (control and bidi characters, bytes that are no UTF-8)
+ * is written as \xNN or \u{NNNN}, so that nothing that came from outside can forge a line. Nothing
+ * of a body but its order numbers, no secret and no URL token is ever passed in.
  */
 #pragma once
 

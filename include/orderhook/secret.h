@@ -23,3 +23,9 @@ struct secret {
 int secret_load(const char *reference, enum secret_kind kind, struct secret *ret,
 		struct buf *problem);
 void secret_release(struct secret *secret);
+
+/*
+ * Keeps this process's memory to itself: no core file, and no other process of its user may look
+ * into it. For whoever will load secrets, before the first one. -ERR_SYSTEM.
+ */
+int secret_guard_process(void);

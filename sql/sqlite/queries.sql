@@ -158,6 +158,14 @@ SELECT last_event_id FROM event_span ORDER BY span DESC LIMIT 1
 -- query: last_order
 SELECT order_id FROM orders ORDER BY order_id DESC LIMIT 1
 
+-- query: next_order
+SELECT order_id FROM orders WHERE order_id > :after_id AND order_id <= :to_id
+ORDER BY order_id LIMIT 1
+
+-- query: previous_order
+SELECT order_id FROM orders WHERE order_id > :after_id AND order_id <= :to_id
+ORDER BY order_id DESC LIMIT 1
+
 -- query: next_span
 SELECT span FROM event_span
 WHERE span >= :from_span AND span <= :to_span

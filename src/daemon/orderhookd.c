@@ -137,6 +137,11 @@ int main(int argc, char **argv)
 
 	if (code >= 0)
 		return code;
+	if (secret_guard_process()) {
+		fputs("orderhookd: cannot switch off core files, which would hold the secrets\n",
+		      stderr);
+		return EXIT_CONFIGURATION;
+	}
 	err = config_load(options.config, &config, &problem);
 	if (err && !options.check && !options.dump)
 		return daemon_refuse(&problem, err);

@@ -17,6 +17,8 @@
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
+#include "orderhook/text.h"
+
 #define LINE_BYTES 2048
 #define FIELD_BYTES 128
 #define FIELDS_MAX 9
@@ -61,17 +63,25 @@ static bool is_journal(void)
 	       status.st_ino == (ino_t)inode;
 }
 
-/* Copies text with control characters made visible; what does not fit is cut. */
-static size_t escape(const char *text, char *out, size_t cap)
+/* Copies text with what is no text made visible; what does not fit is cut. */
+static size_t escape(struct slice text, char *out, size_t cap)
 {
 	size_t len = 0;
 
-	for (; *text && len + 5 < cap; text++) {
-		unsigned char c = (unsigned char)*text;
-		if (c < 0x20 || c == 0x7f)
-			len += (size_t)snprintf(out + len, cap - len, "\\x%02x", c);
+	while (text.len && len + 11 < cap) {
+		uint32_t c = 0;
+		size_t bytes = text_decode(text, &c);
+		if (bytes == 0 || (c < 0x80 && text_unsafe(c)))
+			len += (size_t)snprintf(out + len, cap - len, "\\x%02x",
+						(unsigned char)text.at[0]);
+		else if (text_unsafe(c))
+			len += (size_t)snprintf(out + len, cap - len, "\\u{%x}", (unsigned)c);
 		else
-			out[len++] = (char)c;
+			for (size_t i = 0; i < bytes; i++)
+				out[len++] = text.at[i];
+		bytes = bytes ? bytes : 1;
+		text.at += bytes;
+		text.len -= bytes;
 	}
 	out[len] = '\0';
 	return len;
@@ -153,7 +163,7 @@ static void log_text(int priority, const char *id, const struct log_fields *fiel
 		return;
 	vsnprintf(text, sizeof(text), format, args);
 	memcpy(escaped, name, len);
-	len += escape(text, escaped + len, sizeof(escaped) - len);
+	len += escape(slice_of(text), escaped + len, sizeof(escaped) - len);
 	if (is_journal() && send_entry(priority, id, fields, escaped, len))
 		return;
 	write_line(priority, escaped + sizeof(name) - 1);

@@ -149,6 +149,10 @@ static int add_pair(struct slice pair, struct buf *scratch, struct json_object *
 int shansong_form(struct slice text, struct buf *scratch, struct json_object *ret)
 {
 	ret->n = 0;
+	/* A webhook's HMAC signs bytes and not the Content-Type: no text may have both readings, or
+	 * who controls a string of a signed object could have it read as another event. */
+	if (text.len && text.at[0] == '{')
+		return -ERR_FORM_SYNTAX;
 	while (text.len) {
 		const char *end = memchr(text.at, '&', text.len);
 		size_t len = end ? (size_t)(end - text.at) : text.len;

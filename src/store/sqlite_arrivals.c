@@ -22,6 +22,8 @@ static int read_order(struct connection *connection, struct statement *statement
 	struct named_order order;
 	int err = column_named_order(connection, statement, &order);
 
+	if (!err && order.row.order_id <= ret->order_id)
+		err = statement_no_progress(connection, statement);
 	if (err)
 		return err;
 	ret->n = 0;

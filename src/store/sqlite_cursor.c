@@ -69,9 +69,10 @@ static int page_of_window(struct store_cursor *cursor)
 
 	for (size_t i = 0; i < list.n && !err; i++)
 		err = copy_row(cursor, list.ids[i]);
-	if (!err)
-		cursor->window.after = list.n == CURSOR_PAGE_ROWS ? list.ids[CURSOR_PAGE_ROWS - 1]
-								  : cursor->window.to;
+	if (!err && list.n < CURSOR_PAGE_ROWS)
+		cursor->window.after = cursor->window.to;
+	else if (!err)
+		err = cursor_go_on(cursor, list.ids[CURSOR_PAGE_ROWS - 1]);
 	free(list.ids);
 	return err;
 }

@@ -53,3 +53,6 @@ int cursor_pick(struct store_cursor *cursor);
 int cursor_advance_window(struct store_cursor *cursor);
 /* Adds the next numbers of the window, at most CURSOR_PAGE_ROWS of them. */
 int cursor_pick_page(struct store_cursor *cursor, struct id_list *list);
+/* For one that pages: what is left of the window begins behind this number. -ERR_STORE_CORRUPT when
+ * it did before. */
+int cursor_go_on(struct store_cursor *cursor, int64_t after);

@@ -81,15 +81,20 @@ int store_held(struct store_reader *reader, const struct held_filter *filter,
 	struct held_page page = {.text = BUF_INIT(PAGE_BYTES_MAX)};
 	int64_t left = filter->limit ? filter->limit : INT64_MAX;
 	int64_t below = INT64_MAX;
+	int64_t before;
 	int err;
 
 	do {
+		before = below;
 		err = read_page(reader, filter, below, left < PAGE_ROWS ? left : PAGE_ROWS, &page);
 		for (size_t i = 0; i < page.n && !err; i++) {
 			struct store_row row = row_of(&page, i);
 			below = row.values[HELD_COL_held_id].integer;
 			err = each(context, &row);
 		}
+		if (!err && page.n && below >= before)
+			err = statement_no_progress(&reader->connection,
+						    &reader->statements[R_held_rows]);
 		left -= (int64_t)page.n;
 	} while (!err && left > 0 && page.n == PAGE_ROWS);
 	buf_release(&page.text);

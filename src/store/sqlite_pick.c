@@ -125,39 +125,73 @@ static int one_int(struct store_reader *reader, enum reader_statement which, int
 }
 
 /*
+ * From the first order behind after, or the last one up to to: a damaged file may have numbers that
+ * are so far apart that nobody lives to see the windows between them.
+ */
+static int find_order_window(struct store_cursor *cursor, bool up, int64_t after, int64_t to,
+			     struct window *ret)
+{
+	struct store_reader *reader = cursor->reader;
+	enum reader_statement which = up ? R_next_order : R_previous_order;
+	int64_t id = -1;
+	int err;
+
+	bind_int(&reader->statements[which], P_after_id, after);
+	bind_int(&reader->statements[which], P_to_id, to);
+	err = one_int(reader, which, -1, &id);
+	if (err || id < 0)
+		return err;
+	if (id <= after || id > to)
+		return statement_no_progress(&reader->connection, &reader->statements[which]);
+	*ret = up ? (struct window){id - 1, to} : (struct window){after, id};
+	if (ret->to - ret->after > ORDER_WINDOW) {
+		if (up)
+			ret->to = ret->after + ORDER_WINDOW;
+		else
+			ret->after = ret->to - ORDER_WINDOW;
+	}
+	return 1;
+}
+
+static int find_event_window(struct store_cursor *cursor, bool up, int64_t after, int64_t to,
+			     struct window *ret)
+{
+	struct store_reader *reader = cursor->reader;
+	enum reader_statement which = up ? R_next_span : R_previous_span;
+	struct statement *statement = &reader->statements[which];
+	int64_t first_span = (after + 1) / STORE_SPAN_EVENTS;
+	int64_t last_span = to / STORE_SPAN_EVENTS;
+	int64_t span = -1;
+	int err;
+
+	bind_int(statement, P_from_span, first_span);
+	bind_int(statement, P_to_span, last_span);
+	bind_int_or_null(statement, P_received_from_ms, cursor->events.received_from_ms, 0);
+	bind_int_or_null(statement, P_received_to_ms, cursor->events.received_to_ms, 0);
+	err = one_int(reader, which, -1, &span);
+	if (err || span < 0)
+		return err;
+	if (span < first_span || span > last_span)
+		return statement_no_progress(&reader->connection, statement);
+	*ret = (struct window){after, to};
+	if (after < span * STORE_SPAN_EVENTS - 1)
+		ret->after = span * STORE_SPAN_EVENTS - 1;
+	if (to - span * STORE_SPAN_EVENTS >= STORE_SPAN_EVENTS)
+		ret->to = span * STORE_SPAN_EVENTS + (STORE_SPAN_EVENTS - 1);
+	return 1;
+}
+
+/*
  * The next window of (after, to] in which something may be found, from the bottom or from the top.
  * 1, or 0 when there is none.
  */
 static int find_window(struct store_cursor *cursor, bool up, int64_t after, int64_t to,
 		       struct window *ret)
 {
-	struct store_reader *reader = cursor->reader;
-	struct statement *statement = &reader->statements[up ? R_next_span : R_previous_span];
-	int64_t span = -1;
-	int err;
-
 	if (after >= to)
 		return 0;
-	*ret = (struct window){after, to};
-	if (cursor->of_orders) {
-		if (up && to - after > ORDER_WINDOW)
-			ret->to = after + ORDER_WINDOW;
-		else if (to - after > ORDER_WINDOW)
-			ret->after = to - ORDER_WINDOW;
-		return 1;
-	}
-	bind_int(statement, P_from_span, (after + 1) / STORE_SPAN_EVENTS);
-	bind_int(statement, P_to_span, to / STORE_SPAN_EVENTS);
-	bind_int_or_null(statement, P_received_from_ms, cursor->events.received_from_ms, 0);
-	bind_int_or_null(statement, P_received_to_ms, cursor->events.received_to_ms, 0);
-	err = one_int(reader, up ? R_next_span : R_previous_span, -1, &span);
-	if (err || span < 0)
-		return err;
-	if (ret->after < span * STORE_SPAN_EVENTS - 1)
-		ret->after = span * STORE_SPAN_EVENTS - 1;
-	if (ret->to > (span + 1) * STORE_SPAN_EVENTS - 1)
-		ret->to = (span + 1) * STORE_SPAN_EVENTS - 1;
-	return 1;
+	return cursor->of_orders ? find_order_window(cursor, up, after, to, ret)
+				 : find_event_window(cursor, up, after, to, ret);
 }
 
 static struct statement *begin_window(struct store_cursor *cursor, bool up, struct window window,
@@ -337,4 +371,16 @@ int cursor_advance_window(struct store_cursor *cursor)
 int cursor_pick_page(struct store_cursor *cursor, struct id_list *list)
 {
 	return pick_ids(cursor, begin_window(cursor, true, cursor->window, CURSOR_PAGE_ROWS), list);
+}
+
+int cursor_go_on(struct store_cursor *cursor, int64_t after)
+{
+	struct store_reader *reader = cursor->reader;
+
+	if (after <= cursor->window.after)
+		return statement_no_progress(
+			&reader->connection,
+			&reader->statements[cursor->of_orders ? R_orders_up : R_events_up]);
+	cursor->window.after = after;
+	return 0;
 }

@@ -58,6 +58,9 @@ void bind_int_or_null(struct statement *statement, enum param param, int64_t val
 /* 1: a row, 0: done, or an error. Every parameter must have been bound. */
 int statement_step(struct connection *connection, struct statement *statement);
 void statement_reset(struct statement *statement);
+/* For rows that do not come in the order that was asked for, which only a damaged file gives: who
+ * goes from one to the next would never end. Returns -ERR_STORE_CORRUPT. */
+int statement_no_progress(struct connection *connection, const struct statement *statement);
 /* For a statement without rows: steps and resets. */
 int statement_run(struct connection *connection, struct statement *statement);
 

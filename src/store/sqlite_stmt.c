@@ -334,6 +334,13 @@ int tell_bad_column(struct connection *connection, const struct statement *state
 	return -ERR_STORE_CORRUPT;
 }
 
+int statement_no_progress(struct connection *connection, const struct statement *statement)
+{
+	snprintf(connection->problem, sizeof(connection->problem),
+		 "%s: rows do not come in their order", statement->name);
+	return -ERR_STORE_CORRUPT;
+}
+
 int column_text(struct connection *connection, struct statement *statement, int column, char *out,
 		size_t cap)
 {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "options_private.h"
+#include "orderhook/secret.h"
 
 static const struct command commands[] = {
 #define COMMAND(name, group, store, arguments, summary) \
@@ -194,5 +195,9 @@ int main(int argc, char **argv)
 	sigaction(SIGPIPE, &ignore, NULL);
 	text_init();
 	out_init(&tool.out, STDOUT_FILENO);
+	/* What it reads is personal, what it signs with is secret. */
+	if (secret_guard_process())
+		return finish(&tool,
+			      tool_fail(&tool, TOOL_REFUSED, "cannot switch off core files"));
 	return finish(&tool, dispatch(&tool, argc, argv));
 }

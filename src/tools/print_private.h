@@ -44,11 +44,6 @@ const char *style_end(const struct out *out, enum print_style style);
 
 /* ------------------------------------------------------------------ print_text.c ------- */
 
-/* One code point of well-formed UTF-8 from the front: its length in bytes, or 0. */
-size_t text_decode(struct slice text, uint32_t *ret);
-/* True for what a terminal might obey or hide: control, bidi and zero-width characters. */
-bool text_unsafe(uint32_t code_point);
-
 enum text_lines {
 	TEXT_ONE_LINE = 0, /* escape line breaks and tabs too */
 	TEXT_KEEP_LINES

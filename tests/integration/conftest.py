@@ -19,6 +19,20 @@ SAMPLES = os.path.join(ROOT, "tests/fixtures/shansong")
 TOKEN = "test-token-0123456789"
 SECRET = "test-secret-0123456789"
 DEADLINE_S = 20
+# In the samples, and in what the tests send: nobody may meet them where they do not belong.
+CANARIES = [text.encode() for text in (
+    TOKEN, SECRET, "second-secret-0123", "canary-", "13800138000", "测师傅", "courierHead.png")]
+SIGNATURE = re.compile(rb"(?<![0-9A-Za-z])[0-9A-F]{32}(?![0-9A-Za-z])")
+
+
+def leaked(data):
+    """What of a secret, a person or a signature is in there."""
+    return [canary.decode() for canary in CANARIES if canary in data] + \
+        [found.decode() for found in SIGNATURE.findall(data)]
+
+
+def assert_no_leak(data, where):
+    assert not leaked(data), f"{where} has {leaked(data)}: {data[:2000]!r}"
 
 
 def captured():
@@ -104,6 +118,7 @@ class Connection:
             if not self._more():
                 return None
         body, self.buffer = self.buffer[:length], self.buffer[length:]
+        assert_no_leak(head + body, "a reply")
         return Reply(int(lines[0].split()[1]), headers, body)
 
     def closed(self):
@@ -195,6 +210,7 @@ class Daemon:
         while time.monotonic() < end:
             try:
                 text = self.notify.recv(65536).decode()
+                assert_no_leak(text.encode(), "a notification")
             except socket.timeout:
                 if self.process.poll() is not None:
                     raise AssertionError(f"the daemon ended with {self.process.returncode}:\n"
@@ -291,6 +307,8 @@ def tool(*arguments, conf=None, db=None, stdin=None, check=False, env=None):
     if check and done.returncode != 0:
         raise AssertionError(f"orderhook {' '.join(arguments)}: exit {done.returncode}\n"
                              f"{done.stderr}")
+    stderr = done.stderr if isinstance(done.stderr, bytes) else done.stderr.encode()
+    assert_no_leak(stderr, f"stderr of orderhook {arguments[0] if arguments else ''}")
     return done
 
 
@@ -321,6 +339,12 @@ def make_daemon(tmp_path):
         if one.process and one.process.poll() is None:
             one.process.kill()
             one.process.wait()
+    for one in made:
+        if os.path.exists(one.log):
+            with open(one.log, "rb") as log:
+                assert_no_leak(log.read(), "the log")
+        left = [name for name in os.listdir(one.dir) if name.startswith("core")]
+        assert not left, f"a core file is left: {left}"
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 

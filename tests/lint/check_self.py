@@ -23,7 +23,7 @@ LAYERS = ("[layers]\nbase:\nstore: base\nhttp: base\n"
 
 GOOD = {
     ".clang-format": Tree(ROOT).read(".clang-format"),
-    ".gitattributes": "tests/fixtures/** -text\n",
+    ".gitattributes": "tests/fixtures/** -text\ntests/fuzz/corpus/** -text\n",
     "CHANGELOG.md": "# Changes\n\n## 1.2.3\n",
     "Makefile": "VERSION := 1.2.3\nPACKAGES := sqlite3\n\nall:\n",
     "README.md": "[the page](docs/errors.md) `make all` `test_a` `src/base/a.c`\n",

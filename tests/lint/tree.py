@@ -5,8 +5,8 @@ import re
 import subprocess
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Bytes as a platform sent them: nothing in them is ours to style.
-FIXTURES = "tests/fixtures/"
+# Bytes as a platform sent them or as a fuzzer found them: nothing in them is ours to style.
+FIXTURES = ("tests/fixtures/", "tests/fuzz/corpus/")
 
 
 class Skip(Exception):

@@ -58,6 +58,26 @@ static void test_malformed_encodings_are_refused(void **state)
 		assert_int_equal(decode_error(slice_of(wrong[i])), -ERR_FORM_SYNTAX);
 }
 
+/* Under HMAC the bytes are signed and their type is not. */
+static void test_a_json_object_is_never_read_as_a_form(void **state)
+{
+	static const struct slice body =
+		SLICE("{\"issOrderNo\":\"TDH1\",\"status\":20,"
+		      "\"statusDesc\":\"=&issOrderNo=TDH1&status=60&a=\"}");
+	BUF_AUTO struct buf encoded = BUF_INIT(1 << 16);
+	struct event event;
+
+	(void)state;
+	assert_int_equal(take(SIGNATURE_OFF, BODY_JSON, body, &event), 0);
+	assert_int_equal(event.status, 20);
+	assert_int_equal(take(SIGNATURE_OFF, BODY_FORM, body, &event), -ERR_FORM_SYNTAX);
+	/* Encoded it is a name like any other, and no JSON. */
+	assert_int_equal(buf_addf(&encoded, "%%7B%.*s", (int)body.len - 1, body.at + 1), 0);
+	assert_int_equal(take(SIGNATURE_OFF, BODY_FORM, buf_slice(&encoded), &event), 0);
+	assert_int_equal(take(SIGNATURE_OFF, BODY_JSON, buf_slice(&encoded), &event),
+			 -ERR_JSON_SYNTAX);
+}
+
 static void test_nul_is_refused_encoded_and_raw(void **state)
 {
 	(void)state;
@@ -182,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_names_and_values_are_decoded),
 		cmocka_unit_test(test_an_empty_body_has_no_members),
 		cmocka_unit_test(test_malformed_encodings_are_refused),
+		cmocka_unit_test(test_a_json_object_is_never_read_as_a_form),
 		cmocka_unit_test(test_nul_is_refused_encoded_and_raw),
 		cmocka_unit_test(test_what_decodes_to_no_utf8_is_refused),
 		cmocka_unit_test(test_names_that_differ_only_in_case_are_refused),

@@ -59,6 +59,20 @@ static void test_control_characters_cannot_forge_a_line(void **state)
 	assert_string_equal(capture_end(&capture), "<6>a\\x0a<0>forged\\x1b[31m\\x7fb\n");
 }
 
+static void test_what_a_terminal_obeys_is_written_as_a_number(void **state)
+{
+	struct capture capture;
+
+	(void)state;
+	capture_begin(&capture);
+	/* CSI in one character, an override of direction, a byte that is no UTF-8; then text. */
+	log_message(MESSAGE_STOPPED, NULL, "%s",
+		    "\xc2\x9b"
+		    "2J \xe2\x80\xae"
+		    "05 \xff 闪送");
+	assert_string_equal(capture_end(&capture), "<6>\\u{9b}2J \\u{202e}05 \\xff 闪送\n");
+}
+
 static void test_over_long_line_is_cut_and_stays_one_line(void **state)
 {
 	char text[4096];
@@ -134,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line_has_the_priority_of_its_message),
 		cmocka_unit_test(test_control_characters_cannot_forge_a_line),
+		cmocka_unit_test(test_what_a_terminal_obeys_is_written_as_a_number),
 		cmocka_unit_test(test_over_long_line_is_cut_and_stays_one_line),
 		cmocka_unit_test(test_line_below_the_level_is_dropped),
 		cmocka_unit_test(test_stream_of_another_file_is_no_journal),

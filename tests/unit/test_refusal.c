@@ -345,6 +345,44 @@ static void test_the_inner_object_is_scanned_as_strictly(void **state)
 	}
 }
 
+/* Which half of the ring of refused deliveries it is kept in. */
+static void test_a_body_names_us_only_with_both_ids_and_both_ours(void **state)
+{
+	static const struct {
+		const char *body;
+		enum body_type type;
+		bool ours;
+	} cases[] = {
+		{"{\"clientId\":\"clientId\",\"shopId\":\"shopId\"}", BODY_JSON, true},
+		{"clientId=clientId&shopId=shopId", BODY_FORM, true},
+		{"{\"clientId\":\"clientId\",\"shopId\":\"other\"}", BODY_JSON, false},
+		{"{\"clientId\":\"other\",\"shopId\":\"shopId\"}", BODY_JSON, false},
+		{"{\"clientId\":\"clientId\"}", BODY_JSON, false},
+		{"{\"shopId\":\"shopId\"}", BODY_JSON, false},
+		{"{\"clientId\":\"clientId\",\"shopId\":\"shopId\"", BODY_JSON, false},
+		{"clientId=clientId&shopId=%zz", BODY_FORM, false},
+	};
+	BUF_AUTO struct buf scratch = BUF_INIT(1 << 16);
+	BUF_AUTO struct buf small = BUF_INIT(4);
+	struct endpoint endpoint = help_endpoint(SIGNATURE_REQUIRED);
+	const struct platform *platform = endpoint.platform;
+	struct delivery delivery;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		delivery = help_delivery(slice_of(cases[i].body), cases[i].type);
+		assert_int_equal(platform->names_us(&endpoint, &delivery, &scratch), cases[i].ours);
+	}
+	delivery = help_delivery(slice_of(cases[0].body), cases[0].type);
+	assert_false(platform->names_us(&endpoint, &delivery, &small));
+	/* Where any would do, naming one says nothing. */
+	endpoint.any_shop = true;
+	assert_false(platform->names_us(&endpoint, &delivery, &scratch));
+	endpoint.any_shop = false;
+	endpoint.client_id = NULL;
+	assert_false(platform->names_us(&endpoint, &delivery, &scratch));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_an_hmac_alone_signs_an_envelope),
 		cmocka_unit_test(test_inner_and_outer_identity_must_both_be_ours),
 		cmocka_unit_test(test_the_inner_object_is_scanned_as_strictly),
+		cmocka_unit_test(test_a_body_names_us_only_with_both_ids_and_both_ours),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

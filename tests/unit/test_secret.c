@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "orderhook/err.h"
@@ -290,6 +293,43 @@ static void test_release_is_fine_with_nothing(void **state)
 	assert_null(empty.bytes);
 }
 
+static void test_guarded_process_leaves_no_core_and_lets_nobody_look_in(void **state)
+{
+	int status = 1;
+	pid_t child = fork();
+
+	(void)state;
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct rlimit core = {1, 1};
+		int bad = secret_guard_process() || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+			  getrlimit(RLIMIT_CORE, &core) || core.rlim_cur || core.rlim_max;
+		_exit(bad);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* The memory is still mapped after it was freed, so the old bytes would still be there. */
+static void test_released_secret_is_wiped(void **state)
+{
+	/* Longer than what free() itself writes into freed memory. */
+	static const char value[] = VALUE VALUE VALUE VALUE;
+	struct fixture *fixture = *state;
+	uintptr_t at;
+	char left[sizeof(value)];
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+
+	write_value(fixture, value, strlen(value), 0600);
+	assert_int_equal(load(fixture, fixture->reference, SECRET_KEY), 0);
+	at = (uintptr_t)fixture->secret.bytes;
+	secret_release(&fixture->secret);
+	assert_true(mem >= 0);
+	assert_int_equal(pread(mem, left, sizeof(left), (off_t)at), sizeof(left));
+	close(mem);
+	assert_null(memmem(left, sizeof(left), "0123456789", 10));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +358,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_relative_path_begins_at_the_working_directory,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_is_fine_with_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_released_secret_is_wiped, setup, teardown),
+		cmocka_unit_test(test_guarded_process_leaves_no_core_and_lets_nobody_look_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

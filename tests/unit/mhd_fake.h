@@ -1,0 +1,160 @@
+/*
+ * libmicrohttpd without a socket: one request at a time goes through the callback listener's
+ * handler as the library would hand it over, and what it is answered with is kept.
+ */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../../src/http/http_private.h"
+
+#define MHD_FAKE_HEADERS_MAX 128
+
+struct mhd_fake {
+	struct http_connection connection;
+	union MHD_ConnectionInfo info;
+	char *names[MHD_FAKE_HEADERS_MAX];
+	char *values[MHD_FAKE_HEADERS_MAX];
+	size_t n_headers;
+	pthread_mutex_t lock;
+	pthread_cond_t resumed;
+	bool suspended; /* guarded by lock */
+	/* The answer. */
+	int answers;
+	unsigned status;
+	char body[256];
+	bool closes;
+	bool retry_after;
+	bool allow;
+};
+
+static struct mhd_fake fake;
+
+static struct MHD_Connection *fake_mhd(void)
+{
+	return (struct MHD_Connection *)(void *)&fake;
+}
+
+const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *mhd,
+							enum MHD_ConnectionInfoType type, ...)
+{
+	(void)mhd;
+	fake.info.socket_context = &fake.connection;
+	return type == MHD_CONNECTION_INFO_SOCKET_CONTEXT ? &fake.info : NULL;
+}
+
+int MHD_get_connection_values(struct MHD_Connection *mhd, enum MHD_ValueKind kind,
+			      MHD_KeyValueIterator iterator, void *context)
+{
+	(void)mhd;
+	for (size_t i = 0; i < fake.n_headers; i++)
+		iterator(context, kind, fake.names[i], fake.values[i]);
+	return (int)fake.n_headers;
+}
+
+void MHD_suspend_connection(struct MHD_Connection *mhd)
+{
+	(void)mhd;
+	pthread_mutex_lock(&fake.lock);
+	fake.suspended = true;
+	pthread_mutex_unlock(&fake.lock);
+}
+
+void MHD_resume_connection(struct MHD_Connection *mhd)
+{
+	(void)mhd;
+	pthread_mutex_lock(&fake.lock);
+	fake.suspended = false;
+	pthread_cond_broadcast(&fake.resumed);
+	pthread_mutex_unlock(&fake.lock);
+}
+
+struct MHD_Response *MHD_create_response_from_buffer(size_t size, void *buffer,
+						     enum MHD_ResponseMemoryMode mode)
+{
+	(void)mode;
+	snprintf(fake.body, sizeof(fake.body), "%.*s", (int)size, (const char *)buffer);
+	return (struct MHD_Response *)(void *)fake.body;
+}
+
+enum MHD_Result MHD_add_response_header(struct MHD_Response *response, const char *name,
+					const char *value)
+{
+	(void)response;
+	fake.closes |= strcmp(name, "Connection") == 0 && strcmp(value, "close") == 0;
+	fake.retry_after |= strcmp(name, "Retry-After") == 0;
+	fake.allow |= strcmp(name, "Allow") == 0;
+	return MHD_YES;
+}
+
+enum MHD_Result MHD_queue_response(struct MHD_Connection *mhd, unsigned status,
+				   struct MHD_Response *response)
+{
+	(void)mhd;
+	(void)response;
+	fake.answers++;
+	fake.status = status;
+	return MHD_YES;
+}
+
+void MHD_destroy_response(struct MHD_Response *response)
+{
+	(void)response;
+}
+
+/* text: "Name: value\n" for each header; it is cut in place and must live as long as the request.
+ */
+static void fake_begin(struct http_server *server, char *text)
+{
+	memset(&fake, 0, sizeof(fake));
+	pthread_mutex_init(&fake.lock, NULL);
+	pthread_cond_init(&fake.resumed, NULL);
+	fake.connection.server = server;
+	buf_init(&fake.connection.scratch, 1 << 20);
+	for (char *line = text; *line;) {
+		char *end = strchr(line, '\n');
+		char *colon = strchr(line, ':');
+		assert_true(end && colon && colon < end && fake.n_headers < MHD_FAKE_HEADERS_MAX);
+		*end = *colon = '\0';
+		fake.names[fake.n_headers] = line;
+		fake.values[fake.n_headers++] = colon + 2;
+		line = end + 1;
+	}
+	callback_begin(&fake.connection, fake_mhd());
+}
+
+static void fake_wait_resumed(void)
+{
+	pthread_mutex_lock(&fake.lock);
+	while (fake.suspended)
+		pthread_cond_wait(&fake.resumed, &fake.lock);
+	pthread_mutex_unlock(&fake.lock);
+}
+
+/* One call of the handler, as the library makes them: head, body, end, and once more when resumed.
+ */
+static void fake_call(const char *method, const char *path, const char *version,
+		      struct slice upload)
+{
+	size_t len = upload.len;
+	void *context = NULL;
+
+	assert_int_equal(
+		callback_handle(NULL, fake_mhd(), path, method, version, upload.at, &len, &context),
+		MHD_YES);
+}
+
+static void fake_end(void)
+{
+	callback_end(&fake.connection);
+	buf_release(&fake.connection.scratch);
+	pthread_cond_destroy(&fake.resumed);
+	pthread_mutex_destroy(&fake.lock);
+}
