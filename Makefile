@@ -157,7 +157,8 @@ run: deps all
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
 man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
-EXAMPLES := $(wildcard systemd/examples/*.conf)
+EXAMPLES := $(wildcard systemd/examples/*.conf etc/nginx/* etc/haproxy/* etc/caddy/* etc/prometheus/* \
+	etc/grafana/*)
 example_path = $(PREFIX)/share/doc/orderhook/examples/$(patsubst etc/%,%,$(1))
 # NOTIFY_RELOAD=1, for systemd 253 and newer: `systemctl reload` waits for the daemon.
 RELOAD_DROPINS := $(if $(NOTIFY_RELOAD),orderhookd.service.d orderhookd@.service.d)

@@ -58,6 +58,20 @@ static void take_single(struct gate *gate, struct slice *where, struct slice val
 		*where = value;
 }
 
+static bool begins_nocase(struct slice name, struct slice start)
+{
+	return name.len > start.len &&
+	       slice_equal_nocase((struct slice){name.at, start.len}, start);
+}
+
+/* libmicrohttpd 0.9.75 adds a folded line to the name of its header: "Transfer-Encoding:", folded
+ * "chunked", comes as "Transfer-Encodingchunked". Nobody has such a name by accident. */
+static bool is_folded_framing(struct slice name)
+{
+	return begins_nocase(name, SLICE("Transfer-Encoding")) ||
+	       begins_nocase(name, SLICE("Content-Length"));
+}
+
 static void take_header(struct gate *gate, struct slice name, struct slice value)
 {
 	struct http_head *head = gate->head;
@@ -85,6 +99,8 @@ static void take_header(struct gate *gate, struct slice name, struct slice value
 		head->forwarded_for = value;
 	} else if (slice_equal_nocase(name, SLICE("X-Request-Id"))) {
 		head->request_id = value;
+	} else if (is_folded_framing(name)) {
+		gate->malformed = true;
 	}
 }
 

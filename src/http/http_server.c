@@ -136,9 +136,14 @@ static void library_log(void *cls, const char *format, va_list args)
 
 static void library_log(void *cls, const char *format, va_list args)
 {
+	static const char refused[] = "Error processing request";
 	char line[512];
 
 	(void)cls;
+	/* A head that the library refuses by itself, before it asks us or even sees a URI: this
+	 * line is the only sign of it. */
+	if (strncmp(format, refused, sizeof(refused) - 1) == 0)
+		metrics_callback(METRICS_NO_ENDPOINT, -ERR_HEAD_REFUSED);
 	vsnprintf(line, sizeof(line), format, args);
 	line[strcspn(line, "\n")] = '\0';
 	log_debug("libmicrohttpd: %s", line);

@@ -12,7 +12,9 @@ from conftest import BUILD, ROOT
 
 UNITS = ["orderhookd.service", "orderhookd.socket", "orderhookd-admin.socket",
          "orderhookd@.service", "orderhookd@.socket", "orderhookd-admin@.socket"]
-EXAMPLES = ["systemd/examples/tcp.conf", "systemd/examples/notify-reload.conf"]
+EXAMPLES = ["systemd/examples/tcp.conf", "systemd/examples/notify-reload.conf",
+            "nginx/orderhook.conf", "nginx/orderhook-allow.conf", "haproxy/orderhook.cfg",
+            "haproxy/orderhook-allow.lst", "caddy/Caddyfile"]
 CONF = "etc/orderhook/orderhook.conf"
 
 
