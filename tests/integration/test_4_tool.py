@@ -53,7 +53,7 @@ def test_a_wrong_word_is_answered_with_the_right_one(words, meant):
     (["nonsense-entirely"], "unknown command"),
     (["orders", "--zzzzzz"], "unknown option '--zzzzzz'"),
     (["orders", "-q"], "unknown option '-q'"),
-    (["orders", "--format"], "--format: FORMAT is missing"),
+    (["orders", "--format"], "--format: table|json|jsonl|csv is missing"),
     (["orders", "--format", "yaml"], "table, json, jsonl and csv are allowed"),
     (["orders", "--status", "45"], "20 (dispatching)"),
     (["orders", "--limit", "-1"], "whole number"),
