@@ -456,6 +456,14 @@ def test_init_leaves_a_store_that_is_there_unharmed(damaged):
     assert open(path, "rb").read() == before
 
 
+def test_init_never_tells_to_move_the_log_of_a_store_that_is_there(daemon):
+    assert daemon.post(callback("A")).status == 200
+    done = tool("init", conf=daemon.conf)
+    assert done.returncode == 4
+    assert_one_line(done.stderr)
+    assert f"{daemon.store} is there already" in done.stderr and "-wal" not in done.stderr
+
+
 def test_init_leaves_an_empty_file_alone(tmp_path):
     path = tmp_path / "empty.db"
     path.write_bytes(b"")
