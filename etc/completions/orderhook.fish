@@ -70,7 +70,7 @@ complete -c orderhook -n '__orderhook_is events' -l limit -x -d 'only the newest
 complete -c orderhook -n '__orderhook_is events' -l format -x -a 'table json jsonl csv' -d 'how to print; table if not given'
 complete -c orderhook -n '__orderhook_is raw' -l headers -d 'the request line and headers instead of the body'
 complete -c orderhook -n '__orderhook_is raw' -l reveal -d 'exact bytes on a terminal too'
-complete -c orderhook -n '__orderhook_is held' -a 'show'
+complete -c orderhook -n '__orderhook_is held' -a 'show readmit'
 complete -c orderhook -n '__orderhook_is held' -l reason -x -a 'framing json-syntax json-utf8 json-surrogate json-nul json-depth json-members json-key-twice form-syntax form-key-twice member-missing member-grammar sign-missing sign-wrong sign-form sign-member sign-grammar sign-timestamp timestamp-stale hmac-form hmac-wrong client-id shop-id' -d 'only those refused for this, as the column reason has it'
 complete -c orderhook -n '__orderhook_is held' -l endpoint -x -d 'only those of this endpoint'
 complete -c orderhook -n '__orderhook_is held' -l ours -d 'only those with a right token, or our clientId and shopId'
