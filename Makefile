@@ -17,7 +17,7 @@ MAKEFLAGS += -j$(shell nproc) -s
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
-	python3-pytest-xdist clang clang-format sqlite3 curl git strace
+	python3-pytest-xdist clang clang-format sqlite3 curl git strace mandoc
 
 CSTD := -std=gnu17
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -145,7 +145,8 @@ $(BUILD)/bench/%: tests/bench/%.c tests/bench/callbacks.c $(BUILD)/liborderhook.
 bench: deps all $(BENCH_PROGRAMS)
 	@ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py
 
-lint: deps
+# The generated pages and completions are checked against what the tool itself says.
+lint: deps all
 	@$(PYTHON) tests/lint/lint.py
 
 demo: deps all
@@ -157,6 +158,11 @@ run: deps all
 UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
 MAN_PAGES := $(notdir $(wildcard docs/man/*.[1-9]))
 man_path = $(PREFIX)/share/man/man$(subst .,,$(suffix $(1)))/$(1)
+# FILE=where it belongs, of etc/completions/.
+COMPLETIONS = orderhook=$(PREFIX)/share/bash-completion/completions/orderhook \
+	_orderhook=$(ZSH_COMPLETIONS)/_orderhook \
+	orderhook.fish=$(PREFIX)/share/fish/vendor_completions.d/orderhook.fish
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 EXAMPLES := $(wildcard systemd/examples/*.conf etc/nginx/* etc/haproxy/* etc/caddy/* etc/prometheus/* \
 	etc/grafana/*)
 example_path = $(PREFIX)/share/doc/orderhook/examples/$(patsubst etc/%,%,$(1))
@@ -168,7 +174,8 @@ INSTALLED = $(PREFIX)/sbin/orderhookd $(PREFIX)/bin/orderhook $(addprefix $(UNIT
 	$(PREFIX)/lib/sysusers.d/orderhook.conf $(PREFIX)/lib/tmpfiles.d/orderhook.conf \
 	$(PREFIX)/lib/systemd/catalog/orderhook.catalog \
 	$(foreach example,$(EXAMPLES),$(call example_path,$(example))) \
-	$(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
+	$(foreach page,$(MAN_PAGES),$(call man_path,$(page))) \
+	$(foreach pair,$(COMPLETIONS),$(lastword $(subst =, ,$(pair))))
 # $(call install_text,FROM,TO): a text with the paths of this installation in it.
 install_text = install -D -m 644 $(1) "$(DESTDIR)$(2)" && sed -i -e 's|@sbindir@|$(PREFIX)/sbin|g' \
 	-e 's|@sysconfdir@|$(SYSCONFDIR)|g' "$(DESTDIR)$(2)"
@@ -188,6 +195,8 @@ install: all
 		example_path,$(example))) &&) :
 	$(foreach page,$(MAN_PAGES),\
 		install -D -m 644 docs/man/$(page) "$(DESTDIR)$(call man_path,$(page))" &&) :
+	$(foreach pair,$(COMPLETIONS),install -D -m 644 etc/completions/$(firstword $(subst =, ,$(pair))) \
+		"$(DESTDIR)$(lastword $(subst =, ,$(pair)))" &&) :
 	[ -e "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf" ] || install -D -m 644 \
 		etc/orderhook.conf "$(DESTDIR)$(SYSCONFDIR)/orderhook/orderhook.conf"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Writes the tables of the documentation from include/orderhook/tbl/*.def.
+"""Writes what the documentation has from elsewhere: the tables of include/orderhook/tbl/*.def, and the
+tool's own help, as build/orderhook prints it.
 
     python3 docs/generate.py            rewrites what stands between the markers
     python3 docs/generate.py --check    exit 1 and a list when a page is not what it would write
@@ -7,50 +8,28 @@
 A page holds a pair of markers for each of its tables; everything outside them is written by hand.
 """
 
+import functools
 import os
 import re
 import sys
 import textwrap
 
+sys.dont_write_bytecode = True
+
+import command_help  # noqa: E402
+import completions  # noqa: E402
+import mdoc  # noqa: E402
+from tables import config_allowed, config_keys, pair, rows  # noqa: E402
+
 DOCS = os.path.dirname(os.path.abspath(__file__))
-TABLES = os.path.join(os.path.dirname(DOCS), "include/orderhook/tbl")
-
-CONFIG_COLUMNS = "section key type default min max unit change member description".split()
-
-
-def rows(file, macro):
-    """The arguments of every row, strings without their quotes."""
-    text = open(os.path.join(TABLES, file), encoding="utf-8").read()
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
-    found = list(re.finditer(macro + r"\(((?:\"(?:[^\"\\]|\\.)*\"|[^\")])*)\)", text))
-    if len(found) != len(re.findall("^" + macro + r"\(", text, re.M)):
-        sys.exit(f"docs/generate.py: {file} has rows that cannot be read")
-    for row in found:
-        words = re.findall(r"\"(?:[^\"\\]|\\.)*\"|[^\s,][^,]*", row.group(1))
-        yield [re.sub(r"\\(.)", r"\1", w[1:-1]) if w[0] == '"' else w.strip() for w in words]
 
 
 def code(text):
     return f"`{text}`" if text else ""
 
 
-def config_allowed(key):
-    """As config_key_allowed() writes it."""
-    types = {name: rest for name, *rest in rows("config_type.def", "CONFIG_TYPE")}
-    form, _, allowed = types[key["type"]]
-    allowed = key["unit"] or allowed
-    if key["type"] == "NUMBER":
-        return f"{key['min']} to {key['max']} {allowed}"
-    if key["max"]:
-        allowed += f"; {key['min']} to {key['max']}" + (" of them" if form == "LIST" else "")
-    return allowed
-
-
 def config_table(section):
-    for row in rows("config_key.def", "CONFIG_KEY"):
-        key = dict(zip(CONFIG_COLUMNS, row))
-        if key["section"] != section:
-            continue
+    for key in config_keys(section):
         default = {"REQUIRED": "required", "NONE": "none", "": "empty"}.get(key["default"])
         yield [code(key["key"]), default or code(key["default"]), config_allowed(key),
                "reload" if key["change"] == "RELOAD" else "restart", key["description"]]
@@ -61,18 +40,6 @@ def error_table():
     for _, http, whose, retry, key, text in rows("error.def", "ERROR"):
         yield [code(key), http if http != "0" else "–", faults[whose],
                "yes" if retry == "1" else "no", text]
-
-
-def states():
-    return {name: (int(status), int(sub)) for name, status, sub, _, _ in
-            rows("order_state.def", "ORDER_STATE")}
-
-
-def pair(name):
-    if name == "NONE":
-        return "(none)"
-    status, sub = states()[name]
-    return f"{status}/{sub}" if sub else str(status)
 
 
 def state_table():
@@ -116,6 +83,11 @@ def catalog():
     return text
 
 
+@functools.cache
+def commands():
+    return command_help.commands()
+
+
 CONFIG_HEAD = ["key", "default", "allowed", "a change needs", "meaning"]
 
 # (page, marker, columns, rows)
@@ -134,8 +106,30 @@ GENERATED = [
     ("service.md", "messages", ["MESSAGE_ID", "priority", "what it says"], message_table),
 ]
 
+# (page, marker, lines): what is not a table of columns
+LINES = [
+    ("man/orderhook.1", "synopsis", lambda: mdoc.synopsis(commands())),
+    ("man/orderhook.1", "commands", lambda: mdoc.command_sections(commands())),
+    ("man/orderhook.conf.5", "server", lambda: mdoc.config("SERVER")),
+    ("man/orderhook.conf.5", "store", lambda: mdoc.config("STORE")),
+    ("man/orderhook.conf.5", "endpoint", lambda: mdoc.config("ENDPOINT")),
+    ("man/orderhook.conf.5", "attention", lambda: mdoc.config("ATTENTION")),
+    ("man/orderhook-states.7", "states", mdoc.state_rows),
+    ("man/orderhook-states.7", "steps", mdoc.steps),
+    ("man/orderhook-states.7", "verdicts", mdoc.verdict_rows),
+    ("man/orderhookd.8", "refusals", lambda: mdoc.errors(lambda status: 400 <= status < 500)),
+    ("man/orderhookd.8", "failures", lambda: mdoc.errors(lambda status: status >= 500)),
+    ("man/orderhookd.8", "metrics", mdoc.metrics),
+    ("man/orderhookd.8", "messages", mdoc.messages),
+]
+
 # (file, text): files that are generated from the first line to the last
-WHOLE = [("../systemd/orderhook.catalog", catalog)]
+WHOLE = [
+    ("../systemd/orderhook.catalog", catalog),
+    ("../etc/completions/orderhook", lambda: completions.bash(commands())),
+    ("../etc/completions/_orderhook", lambda: completions.zsh(commands())),
+    ("../etc/completions/orderhook.fish", lambda: completions.fish(commands())),
+]
 
 
 def markdown(columns, lines):
@@ -145,12 +139,35 @@ def markdown(columns, lines):
     return "\n".join([line(columns), line(["---"] * len(columns)), *map(line, lines)])
 
 
-def fill(text, marker, table):
-    begin, end = f"<!-- generated: {marker} -->", "<!-- end -->"
-    pattern = re.escape(begin) + r"\n.*?" + re.escape(end)
-    if not re.search(pattern, text, re.S):
-        sys.exit(f"docs/generate.py: no '{begin}' … '{end}'")
-    return re.sub(pattern, lambda _: f"{begin}\n\n{table}\n\n{end}", text, count=1, flags=re.S)
+def fill(page, text, marker, lines):
+    if page.endswith(".md"):
+        begin, end, lines = f"<!-- generated: {marker} -->", "<!-- end -->", f"\n{lines}\n"
+    else:
+        begin, end = f'.\\" generated: {marker}', '.\\" end'
+    pattern = "^" + re.escape(begin) + r"\n.*?^" + re.escape(end) + "$"
+    if not re.search(pattern, text, re.S | re.M):
+        sys.exit(f"docs/generate.py: {page} has no '{begin}' … '{end}'")
+    return re.sub(pattern, lambda _: f"{begin}\n{lines}\n{end}", text, count=1, flags=re.S | re.M)
+
+
+def read(name):
+    path = os.path.join(DOCS, name)
+    return open(path, encoding="utf-8").read() if os.path.exists(path) else ""
+
+
+def generated():
+    """(file, its text now, its text as it should be)"""
+    parts = [(page, marker, lambda c=columns, r=make: markdown(c, r()))
+             for page, marker, columns, make in GENERATED]
+    parts += [(page, marker, lambda m=make: "\n".join(m())) for page, marker, make in LINES]
+    for page in dict.fromkeys(page for page, *_ in parts):
+        before = after = read(page)
+        for name, marker, make in parts:
+            if name == page:
+                after = fill(page, after, marker, make())
+        yield page, before, after
+    for name, make in WHOLE:
+        yield name, read(name), make()
 
 
 def main():
@@ -158,27 +175,13 @@ def main():
     if sys.argv[1:] and not check:
         sys.exit(__doc__)
     stale = []
-    for page in dict.fromkeys(page for page, *_ in GENERATED):
-        path = os.path.join(DOCS, page)
-        before = after = open(path, encoding="utf-8").read()
-        for name, marker, columns, lines in GENERATED:
-            if name == page:
-                after = fill(after, marker, markdown(columns, lines()))
+    for name, before, after in generated():
         if after == before:
-            continue
-        stale.append(page)
-        if not check:
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(after)
-    for name, make in WHOLE:
-        path = os.path.join(DOCS, name)
-        before = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
-        if before == make():
             continue
         stale.append(name)
         if not check:
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(make())
+            with open(os.path.join(DOCS, name), "w", encoding="utf-8") as f:
+                f.write(after)
     if check and stale:
         sys.exit("docs/generate.py: run it, these pages are older than their tables: "
                  + ", ".join(stale))

@@ -39,6 +39,8 @@ struct order_machine {
 /* The machine of the tables. The first call makes it: call once before there are threads. */
 const struct order_machine *order_machine_v5(void);
 
+/* True of 50 and 60, where orders stay. */
+bool order_status_rests(int status);
 bool order_status_known(int status);
 /* The node of a known pair, NODE_NONE when status or sub_status is not in the table. */
 enum order_node order_node_of(int status, int sub_status);

@@ -201,7 +201,6 @@ struct order_filter {
 	const char *shop_id;
 	const char *order;        /* issOrderNo or orderNo */
 	int64_t since_before_ms;  /* in its state since before this instant */
-	int64_t quarantined;      /* at least so many of its events are in quarantine */
 	int64_t received_from_ms; /* last_received within [from, to) */
 	int64_t received_to_ms;
 	int64_t limit; /* the newest ones, oldest of them first; 0: all */

@@ -44,6 +44,10 @@ CREATE UNIQUE INDEX orders_by_iss ON orders (iss_order_no, endpoint_id);
 -- `orderhook show ORDERNO`: a merchant's number, which several dispatches may share.
 CREATE INDEX orders_by_order_no ON orders (order_no);
 
+-- Orders that are on their way, few of all: an order rests in 50 and 60. `orderhook attention` asks
+-- for them every minute.
+CREATE INDEX orders_open ON orders (order_id) WHERE status NOT IN (50, 60);
+
 -- One row for each event that was taken. link chains it to the event before it, over everything but
 -- deliveries: docs/decisions/0005-evidence.md. body is last and head before it: what the judge reads
 -- lies in front of them.
@@ -76,6 +80,10 @@ CREATE TABLE event (
 
 -- An order's timeline, and the events among which a duplicate is looked for.
 CREATE INDEX event_by_order ON event (order_id, occurred_ms);
+
+-- What a person should look at, few of all: in it are only conflict, illegal, unknown and mismatch,
+-- so that the others' inserts do not touch it.
+CREATE INDEX event_quarantined ON event (event_id, verdict) WHERE verdict IN (6, 7, 8, 9);
 
 -- Which times of receipt lie in which 4096 events: --since and --until read these rows instead of
 -- the events, at a row for 4096 of them. last_event_id of the last row is the last number given

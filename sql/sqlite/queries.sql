@@ -207,6 +207,33 @@ WHERE e.event_id > :after_id AND e.event_id <= :to_id
         (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
 ORDER BY e.event_id DESC LIMIT :page
 
+-- The same for verdicts that are all in quarantine, of which there are few among many.
+-- query: quarantined_up
+SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
+    e.verdict, e.courier_id, e.content
+FROM event e INDEXED BY event_quarantined
+WHERE e.verdict IN (6, 7, 8, 9) AND e.event_id > :after_id AND e.event_id <= :to_id
+    AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
+    AND (:auth IS NULL OR e.auth = :auth)
+    AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR e.received_ms < :received_to_ms)
+    AND (:endpoint IS NULL OR :endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
+        (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
+ORDER BY e.event_id LIMIT :page
+
+-- query: quarantined_down
+SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
+    e.verdict, e.courier_id, e.content
+FROM event e INDEXED BY event_quarantined
+WHERE e.verdict IN (6, 7, 8, 9) AND e.event_id > :after_id AND e.event_id <= :to_id
+    AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
+    AND (:auth IS NULL OR e.auth = :auth)
+    AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR e.received_ms < :received_to_ms)
+    AND (:endpoint IS NULL OR :endpoint = (SELECT p.name FROM endpoint p WHERE p.endpoint_id =
+        (SELECT o.endpoint_id FROM orders o WHERE o.order_id = e.order_id)))
+ORDER BY e.event_id DESC LIMIT :page
+
 -- query: events_of_order
 SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
     e.verdict, e.courier_id, e.content
@@ -235,7 +262,6 @@ WHERE order_id > :after_id AND order_id <= :to_id
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
-    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id LIMIT :page
@@ -246,7 +272,27 @@ WHERE order_id > :after_id AND order_id <= :to_id
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
-    AND (:quarantined IS NULL OR quarantined >= :quarantined)
+    AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
+ORDER BY order_id DESC LIMIT :page
+
+-- The same for a status in which orders do not rest.
+-- query: open_orders_up
+SELECT order_id FROM orders INDEXED BY orders_open
+WHERE status NOT IN (50, 60) AND order_id > :after_id AND order_id <= :to_id
+    AND (:status IS NULL OR status = :status)
+    AND (:shop_id IS NULL OR shop_id = :shop_id)
+    AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
+    AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
+    AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
+ORDER BY order_id LIMIT :page
+
+-- query: open_orders_down
+SELECT order_id FROM orders INDEXED BY orders_open
+WHERE status NOT IN (50, 60) AND order_id > :after_id AND order_id <= :to_id
+    AND (:status IS NULL OR status = :status)
+    AND (:shop_id IS NULL OR shop_id = :shop_id)
+    AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id DESC LIMIT :page
@@ -259,7 +305,6 @@ WHERE order_id IN (
     AND (:status IS NULL OR status = :status)
     AND (:shop_id IS NULL OR shop_id = :shop_id)
     AND (:since_before_ms IS NULL OR since_ms < :since_before_ms)
-    AND (:quarantined IS NULL OR quarantined >= :quarantined)
     AND (:received_from_ms IS NULL OR last_received_ms >= :received_from_ms)
     AND (:received_to_ms IS NULL OR last_received_ms < :received_to_ms)
 ORDER BY order_id

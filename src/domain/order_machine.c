@@ -136,6 +136,11 @@ static int first_node_of(int status)
 	return NODE_NONE;
 }
 
+bool order_status_rests(int status)
+{
+	return status == 50 || status == 60;
+}
+
 bool order_status_known(int status)
 {
 	return first_node_of(status) != NODE_NONE;

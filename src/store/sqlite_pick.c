@@ -7,6 +7,9 @@
  *   in the fold's order  all that match are sorted; with a limit never more than twice as many kept
  *   everything           page by page upwards, up to the newest one at the start
  *
+ * Verdicts in quarantine, and statuses in which orders do not rest, are few among many and have
+ * indexes of their own, so that a rare one costs no walk.
+ *
  * What walks the tables walks them window by window, a transaction for each, so that a filter that
  * nothing passes does not hold one for long. Events have event_span as the list of their windows,
  * with the times of receipt in each: --since skips what is too old without reading it.
@@ -104,7 +107,6 @@ static void bind_order_filter(struct statement *statement, const struct order_fi
 	bind_int_or_null(statement, P_status, filter->status, 0);
 	bind_text_or_null(statement, P_shop_id, filter->shop_id);
 	bind_int_or_null(statement, P_since_before_ms, filter->since_before_ms, 0);
-	bind_int_or_null(statement, P_quarantined, filter->quarantined, 0);
 	bind_int_or_null(statement, P_received_from_ms, filter->received_from_ms, 0);
 	bind_int_or_null(statement, P_received_to_ms, filter->received_to_ms, 0);
 }
@@ -190,6 +192,10 @@ static int find_window(struct store_cursor *cursor, bool up, int64_t after, int6
 {
 	if (after >= to)
 		return 0;
+	if (cursor->few) {
+		*ret = (struct window){after, to};
+		return 1;
+	}
 	return cursor->of_orders ? find_order_window(cursor, up, after, to, ret)
 				 : find_event_window(cursor, up, after, to, ret);
 }
@@ -201,10 +207,14 @@ static struct statement *begin_window(struct store_cursor *cursor, bool up, stru
 	struct statement *statement;
 
 	if (cursor->of_orders) {
-		statement = &statements[up ? R_orders_up : R_orders_down];
+		statement = &statements[cursor->few ? up ? R_open_orders_up : R_open_orders_down
+					: up        ? R_orders_up
+						    : R_orders_down];
 		bind_order_filter(statement, &cursor->orders);
 	} else {
-		statement = &statements[up ? R_events_up : R_events_down];
+		statement = &statements[cursor->few ? up ? R_quarantined_up : R_quarantined_down
+					: up        ? R_events_up
+						    : R_events_down];
 		bind_event_filter(statement, &cursor->events);
 	}
 	bind_int(statement, P_after_id, window.after);
@@ -356,8 +366,21 @@ static int pick_orders(struct store_cursor *cursor)
 	return 0;
 }
 
+/* True when all that the filter lets through has an index of its own. */
+static bool picks_few(const struct store_cursor *cursor)
+{
+	if (cursor->of_orders)
+		return cursor->orders.status && !order_status_rests(cursor->orders.status);
+	for (int i = 0; i < VERDICT_MAX; i++) {
+		if ((cursor->events.verdicts >> i & 1) && !verdict_quarantined((enum verdict)i))
+			return false;
+	}
+	return cursor->events.verdicts && !cursor->events.by_occurred;
+}
+
 int cursor_pick(struct store_cursor *cursor)
 {
+	cursor->few = picks_few(cursor);
 	return cursor->of_orders ? pick_orders(cursor) : pick_events(cursor);
 }
 

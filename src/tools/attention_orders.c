@@ -1,7 +1,6 @@
 /*
- * Orders and events that a person should look at. Orders are asked first, because an order's row
- * counts its quarantined events and is a tenth of them: a store of a million events is not read
- * through for the three that matter.
+ * Orders and events that a person should look at. The store has an index of either, so that one of
+ * a million events is not read through for the three that matter.
  */
 #include <stdio.h>
 
@@ -51,52 +50,21 @@ static void add_event(struct findings *findings, const struct store_row *event)
 			     verdict < 0 ? "?" : verdict_meaning((enum verdict)verdict));
 }
 
-static int add_events_of(const struct attention *attention, const struct store_row *order,
-			 struct findings *findings)
-{
-	char iss_order_no[EVENT_ID_BYTES_MAX + 1];
-	char endpoint[EVENT_ID_BYTES_MAX + 1];
-	const struct event_filter filter = {.order = iss_order_no,
-					    .endpoint = endpoint,
-					    .verdicts = quarantined_verdicts(),
-					    .received_from_ms = attention->since_ms};
-	struct slice wanted = order->values[ORDER_COL_iss_order_no].text;
-	struct store_cursor *cursor;
-	struct store_row event;
-	int err = slice_copy(wanted, iss_order_no, sizeof(iss_order_no));
-
-	if (!err)
-		err = slice_copy(order->values[ORDER_COL_endpoint].text, endpoint,
-				 sizeof(endpoint));
-	if (!err)
-		err = store_events(attention->reader, &filter, &cursor);
-	if (err)
-		return err;
-	int step;
-	while ((step = store_cursor_next(cursor, &event)) == 1) {
-		/* It may be another order's orderNo as well. */
-		if (slice_equal_string(event.values[EVENT_COL_iss_order_no].text, iss_order_no))
-			add_event(findings, &event);
-	}
-	store_cursor_close(cursor);
-	return step;
-}
-
 int attention_quarantined(const struct attention *attention, struct findings *findings)
 {
-	const struct order_filter filter = {.quarantined = 1,
+	const struct event_filter filter = {.verdicts = quarantined_verdicts(),
 					    .received_from_ms = attention->since_ms};
 	struct store_cursor *cursor;
-	struct store_row order;
-	int err = store_orders(attention->reader, &filter, &cursor);
+	struct store_row event;
+	int err = store_events(attention->reader, &filter, &cursor);
 
 	if (err)
 		return err;
 	int step;
-	while (!err && (step = store_cursor_next(cursor, &order)) != 0)
-		err = step < 0 ? step : add_events_of(attention, &order, findings);
+	while ((step = store_cursor_next(cursor, &event)) == 1)
+		add_event(findings, &event);
 	store_cursor_close(cursor);
-	return err;
+	return step;
 }
 
 static void add_overdue(const struct attention *attention, const struct store_row *order,
@@ -142,12 +110,6 @@ static int add_overdue_in(const struct attention *attention, int status, int64_t
 	return step;
 }
 
-/* An order rests in these, whatever the configuration says of them. */
-static bool is_final(int status)
-{
-	return status == 50 || status == 60;
-}
-
 /* What the configuration's schema has for a file that does not say. */
 static const struct config_attention defaults[] = {
 	{20, 30 * 60 * 1000}, {30, 60 * 60 * 1000}, {40, 3 * 60 * 60 * 1000}};
@@ -160,7 +122,8 @@ int attention_overdue(const struct attention *attention, struct findings *findin
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++) {
-		if (rows[i].limit_ms > 0 && !is_final(rows[i].status))
+		/* An order may rest there, whatever the configuration says. */
+		if (rows[i].limit_ms > 0 && !order_status_rests(rows[i].status))
 			err = add_overdue_in(attention, rows[i].status, rows[i].limit_ms, findings);
 	}
 	return err;

@@ -182,9 +182,9 @@ int cmd_events(struct tool *tool, int argc, char **argv)
 		 option_flag, &following},
 		{"order", 0, "ORDER", "only events of this issOrderNo or orderNo", option_string,
 		 &filter.order},
-		{"verdict", 0, "A,B", "only events with one of these verdicts", option_verdicts,
-		 &filter.verdicts},
-		{"auth", 0, "AUTH", "only events authenticated so: signed or token", option_auth,
+		{"verdict", 0, "VERDICT,...", "only events with one of these verdicts",
+		 option_verdicts, &filter.verdicts},
+		{"auth", 0, "signed|token", "only events authenticated so", option_auth,
 		 &filter.auth},
 		OPTION_SINCE(&filter.received_from_ms),
 		OPTION_UNTIL(&filter.received_to_ms),
@@ -202,11 +202,9 @@ int cmd_events(struct tool *tool, int argc, char **argv)
 			"once;\n"
 			"it begins with all that --since or --limit pick, or else with the newest "
 			"10.\n",
-		.examples =
-			"  orderhook events -f --verdict conflict,illegal,unknown,mismatch   what "
-			"needs a person\n"
-			"  orderhook events --since 2h --format jsonl | jq .verdict          for a "
-			"script\n",
+		.examples = "  orderhook events -f --verdict conflict,illegal   contradictions, as "
+			    "they come\n"
+			    "  orderhook events --since 2h --format jsonl       for a script\n",
 	};
 	int code = options_parse(tool, &syntax, &argc, argv);
 

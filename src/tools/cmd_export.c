@@ -144,14 +144,14 @@ int cmd_export(struct tool *tool, int argc, char **argv)
 	const struct tool_option options[] = {
 		{"order", 0, "ORDER", "only events of this issOrderNo or orderNo", option_string,
 		 &export.filter.order},
-		{"verdict", 0, "A,B", "only events with one of these verdicts", option_verdicts,
-		 &export.filter.verdicts},
-		{"auth", 0, "AUTH", "only events authenticated so: signed or token", option_auth,
+		{"verdict", 0, "VERDICT,...", "only events with one of these verdicts",
+		 option_verdicts, &export.filter.verdicts},
+		{"auth", 0, "signed|token", "only events authenticated so", option_auth,
 		 &export.filter.auth},
 		OPTION_SINCE(&export.filter.received_from_ms),
 		OPTION_UNTIL(&export.filter.received_to_ms),
 		OPTION_LIMIT(&export.filter.limit),
-		{"format", 0, "FORMAT", "jsonl (as if not given), json or csv", option_format,
+		{"format", 0, "jsonl|json|csv", "how to print; jsonl if not given", option_format,
 		 &export.format},
 		{"reveal", 0, NULL, "exact bodies, with names, phones and hand-over codes",
 		 option_flag, &export.reveal},
@@ -179,8 +179,5 @@ int cmd_export(struct tool *tool, int argc, char **argv)
 
 	if (code >= 0)
 		return code;
-	if (export.format == PRINT_TABLE)
-		return tool_usage(tool, "--format: a body fits no table; jsonl, json and csv are "
-					"allowed");
 	return run(&export);
 }

@@ -88,7 +88,6 @@ static int refusal_of_key(const char *key)
 static int option_reason(struct tool *tool, const struct tool_option *option, const char *value)
 {
 	const char *names[ERR_MAX + 1];
-	const char *nearest;
 	size_t n = 0;
 
 	for (int err = 1; err < ERR_MAX; err++) {
@@ -99,13 +98,7 @@ static int option_reason(struct tool *tool, const struct tool_option *option, co
 	names[n] = NULL;
 	if (refusal_of_key(value))
 		return option_string(tool, option, value);
-	nearest = option_nearest(value, names);
-	if (nearest)
-		return tool_usage(tool, "--%s: unknown reason '%s'; did you mean '%s'?",
-				  option->name, value, nearest);
-	return tool_usage(tool,
-			  "--%s: unknown reason '%s'; the words of the column reason are allowed",
-			  option->name, value);
+	return option_unknown(tool, option, slice_of(value), names);
 }
 
 /* ------------------------------------------------------------------ one ---------------- */
@@ -236,7 +229,7 @@ int cmd_held(struct tool *tool, int argc, char **argv)
 	bool ours = false;
 	bool all = false;
 	const struct tool_option options[] = {
-		{"reason", 0, "KEY", "only those refused for this, as the column reason has it",
+		{"reason", 0, "REASON", "only those refused for this, as the column reason has it",
 		 option_reason, &filter.reason},
 		{"endpoint", 0, "NAME", "only those of this endpoint", option_string,
 		 &filter.endpoint},

@@ -86,8 +86,8 @@ int cmd_orders(struct tool *tool, int argc, char **argv)
 	enum print_format format = PRINT_TABLE;
 	int64_t older_ms = 0;
 	const struct tool_option options[] = {
-		{"status", 0, "STATUS", "only orders in this status: 20, 30, 40, 50 or 60",
-		 option_status, &filter.status},
+		{"status", 0, "20|30|40|50|60", "only orders in this status", option_status,
+		 &filter.status},
 		{"shop", 0, "ID", "only orders of this shop", option_string, &filter.shop_id},
 		{"older-than", 0, "D", "only orders that have been in their state for longer",
 		 option_duration, &older_ms},
@@ -104,11 +104,9 @@ int cmd_orders(struct tool *tool, int argc, char **argv)
 		.text = "Lists orders and the state each is in, the newest last. --since and "
 			"--until\n"
 			"look at when the last callback of an order was received.\n",
-		.examples =
-			"  orderhook orders --status 40 --older-than 2h   deliveries that take "
-			"long\n"
-			"  orderhook orders --since today --format csv    today's orders, for a "
-			"spreadsheet\n",
+		.examples = "  orderhook orders --status 40 --older-than 2h   deliveries that take "
+			    "long\n"
+			    "  orderhook orders --since today --format csv    for a spreadsheet\n",
 	};
 	int code = options_parse(tool, &syntax, &argc, argv);
 

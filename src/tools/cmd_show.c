@@ -150,19 +150,6 @@ static int load(struct tool *tool, const struct show_options *options, struct sh
 	return err ? tool_store_failed(tool, err, store_reader_problem(reader)) : 0;
 }
 
-static int option_as(struct tool *tool, const struct tool_option *option, const char *value)
-{
-	enum show_as *as = option->into;
-
-	if (strcmp(value, "occurred") == 0)
-		*as = SHOW_AS_OCCURRED;
-	else if (strcmp(value, "received") == 0)
-		*as = SHOW_AS_RECEIVED;
-	else
-		return option_bad(tool, option, value, "occurred and received are allowed");
-	return 0;
-}
-
 static int run(struct tool *tool, const struct show_options *options)
 {
 	struct show show = {.n_events = 0};
@@ -180,13 +167,13 @@ static int run(struct tool *tool, const struct show_options *options)
 
 int cmd_show(struct tool *tool, int argc, char **argv)
 {
-	struct show_options show = {.as = SHOW_AS_OCCURRED};
+	struct show_options show = {.name = NULL};
+	int as = SHOW_AS_OCCURRED;
 	const struct tool_option options[] = {
 		{"at", 0, "TIME", "the order as it was at TIME", option_instant, &show.at_ms},
-		{"as", 0, "ORDERING",
-		 "occurred: as things happened (the default); received: as we "
-		 "were told",
-		 option_as, &show.as},
+		{"as", 0, "occurred|received",
+		 "as things happened (so if not given), or as we were told of them", option_word,
+		 &as},
 		{"reveal", 0, NULL, "print the courier's name and phone", option_flag,
 		 &show.reveal},
 		OPTION_FORMAT(&show.format),
@@ -204,15 +191,14 @@ int cmd_show(struct tool *tool, int argc, char **argv)
 			"out\n"
 			"what happened later, with --as received what we were told later.\n"
 			"json is one object, csv the events alone.\n",
-		.examples =
-			"  orderhook show cp451412923563114496\n"
-			"  orderhook show TDH2025053050205843 --at 2025-05-30T17:02:00+08:00 --as "
-			"received\n",
+		.examples = "  orderhook show cp451412923563114496\n"
+			    "  orderhook show TDH2025053050205843 --at 2025-05-30T17:02:00+08:00\n",
 	};
 	int code = options_parse(tool, &syntax, &argc, argv);
 
 	if (code >= 0)
 		return code;
 	show.name = argv[1];
+	show.as = (enum show_as)as;
 	return run(tool, &show);
 }

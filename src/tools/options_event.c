@@ -16,19 +16,8 @@ int option_verdicts(struct tool *tool, const struct tool_option *option, const c
 		const char *comma = memchr(rest.at, ',', rest.len);
 		struct slice key = {rest.at, comma ? (size_t)(comma - rest.at) : rest.len};
 		int verdict = verdict_of_key(key);
-		if (verdict < 0) {
-			char given[65] = "";
-			(void)slice_copy(key, given, sizeof(given));
-			const char *nearest = option_nearest(given, names);
-			return tool_usage(tool, "--%s: unknown verdict '%.*s'; %s%s%s",
-					  option->name, SLICE_ARG(key),
-					  nearest ? "did you mean '" : "",
-					  nearest ? nearest
-						  : "applied, jumped, reassigned, repeated, late, "
-						    "conflict, illegal, unknown and mismatch are "
-						    "allowed",
-					  nearest ? "'?" : "");
-		}
+		if (verdict < 0)
+			return option_unknown(tool, option, key, names);
 		verdicts |= 1U << verdict;
 		rest = comma ? (struct slice){comma + 1, rest.len - key.len - 1} : slice_of(NULL);
 	}
@@ -38,10 +27,10 @@ int option_verdicts(struct tool *tool, const struct tool_option *option, const c
 
 int option_auth(struct tool *tool, const struct tool_option *option, const char *value)
 {
-	int auth = event_auth_of_key(slice_of(value));
+	int chosen;
+	int code = option_choose(tool, option, value, &chosen);
 
-	if (auth < 0)
-		return option_bad(tool, option, value, "signed and token are allowed");
-	*(int *)option->into = auth + 1;
-	return 0;
+	if (!code)
+		*(int *)option->into = event_auth_of_key(slice_of(value)) + 1;
+	return code;
 }

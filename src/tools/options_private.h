@@ -20,6 +20,15 @@
 		"help", 'h', NULL, "print this", option_flag, (into) \
 	}
 
+/* ------------------------------------------------------------------ help.c ------------- */
+
+/* Prints a command's help to tool->out. */
+void options_help(struct tool *tool, const struct tool_syntax *syntax);
+/* "  left", and the text from column on, wrapped; on the next line when left is too long. */
+void help_row(struct out *out, const char *left, size_t column, const char *text);
+
+/* ------------------------------------------------------------------ options.c ---------- */
+
 /* Takes the option at argv[*i], and its value; moves *i to the last word taken. tables ends with
  * NULL. 0, or the exit code after a message. */
 int options_take(struct tool *tool, const struct tool_option *const *tables, int argc, char **argv,

@@ -82,23 +82,3 @@ int option_instant(struct tool *tool, const struct tool_option *option, const ch
 	*(int64_t *)option->into = at_ms > 0 ? at_ms : 1;
 	return 0;
 }
-
-int option_format(struct tool *tool, const struct tool_option *option, const char *value)
-{
-	static const char *const names[PRINT_FORMAT_MAX + 1] = {[PRINT_TABLE] = "table",
-								[PRINT_JSON] = "json",
-								[PRINT_JSONL] = "jsonl",
-								[PRINT_CSV] = "csv"};
-	const char *nearest = option_nearest(value, names);
-
-	for (int i = 0; i < PRINT_FORMAT_MAX; i++) {
-		if (strcmp(value, names[i]) == 0) {
-			*(enum print_format *)option->into = (enum print_format)i;
-			return 0;
-		}
-	}
-	if (nearest)
-		return tool_usage(tool, "--%s: unknown format '%s'; did you mean '%s'?",
-				  option->name, value, nearest);
-	return option_bad(tool, option, value, "table, json, jsonl and csv are allowed");
-}

@@ -39,6 +39,7 @@ static const char *const group_titles[GROUP_MAX] = {[GROUP_LOOK] = "Look, beside
 						    [GROUP_TEST] = "Stand in for the platform",
 						    [GROUP_SET_UP] = "Set up"};
 
+#define HELP_SUMMARY_COLUMN 16
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static const char help_head[] =
@@ -49,23 +50,25 @@ static const char help_head[] =
 static const char help_tail[] =
 	"\n"
 	"Options before any command, or after it:\n"
-	"  -c, --config FILE  the configuration (" TOOL_DEFAULT_CONFIG ")\n"
-	"      --db FILE      the store; then no configuration is needed\n"
-	"      --version      print the version\n"
-	"  -h, --help         print this; 'orderhook help COMMAND' tells more\n"
+	"  -c, --config FILE     the configuration (" TOOL_DEFAULT_CONFIG ")\n"
+	"      --db FILE         the store; then no configuration is needed\n"
+	"      --version         print the version\n"
+	"  -h, --help            print this; 'orderhook help COMMAND' tells more\n"
 	"\n"
-	"Lists take --format table, json, jsonl or csv. A TIME is RFC 3339 with its zone, 2h or\n"
-	"7d for as long ago, or today (since midnight in the zone of TZ). Tables show China time\n"
-	"(" CHINA_ZONE
-	"); json, jsonl and csv show UTC, as the store's views do. Output is UTF-8.\n"
+	"Lists take --format table, json, jsonl or csv. A TIME is RFC 3339 with its zone,\n"
+	"2h or 7d for as long ago, or today (since midnight in the zone of TZ). Tables\n"
+	"show China time (" CHINA_ZONE "); json, jsonl and csv show UTC, as the store's views do.\n"
+	"Output is UTF-8.\n"
 	"\n"
-	"Exit: 0 done, 1 nothing matched or a check found something, 2 usage, 3 no such order\n"
-	"or event, 4 refused, 5 the store or the output failed, 78 configuration, or a store\n"
-	"that is missing or not ours.\n"
+	"Exit: 0 done, 1 nothing matched or a check found something, 2 usage, 3 no such\n"
+	"order or event, 4 refused, 5 the store or the output failed, 78 configuration,\n"
+	"or a store that is missing or not ours.\n"
 	"\n"
 	"Examples:\n"
 	"  orderhook orders --status 40 --older-than 2h   deliveries that take long\n"
-	"  orderhook show TDH2025053050205843             why an order is where it is\n";
+	"  orderhook show TDH2025053050205843             why an order is where it is\n"
+	"\n"
+	"The whole manual: man orderhook.\n";
 
 static void print_help(struct out *out)
 {
@@ -76,9 +79,9 @@ static void print_help(struct out *out)
 			char left[64];
 			if (groups[i] != (enum command_group)group)
 				continue;
-			snprintf(left, sizeof(left), "%s %s", commands[i].name,
-				 commands[i].arguments);
-			out_f(out, "  %-17s  %s\n", left, commands[i].summary);
+			snprintf(left, sizeof(left), "%s%s%s", commands[i].name,
+				 commands[i].arguments[0] ? " " : "", commands[i].arguments);
+			help_row(out, left, HELP_SUMMARY_COLUMN, commands[i].summary);
 		}
 	}
 	out_string(out, help_tail);

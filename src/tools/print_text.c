@@ -31,7 +31,12 @@ int text_add_safe(struct buf *buf, struct slice text, enum text_lines lines)
 		uint32_t c = 0;
 		size_t len = text_decode(text, &c);
 		bool line = lines == TEXT_KEEP_LINES && (c == '\n' || c == '\t');
-		if (len == 0 || (c < 0x80 && text_unsafe(c) && !line))
+		/* A head's line ends in CR LF, which is one line end and no more. */
+		bool line_end =
+			lines == TEXT_KEEP_LINES && c == '\r' && text.len > 1 && text.at[1] == '\n';
+		if (line_end)
+			err = 0;
+		else if (len == 0 || (c < 0x80 && text_unsafe(c) && !line))
 			err = buf_addf(buf, "\\x%02x", (unsigned)(unsigned char)text.at[0]);
 		else if (c >= 0x80 && (text_unsafe(c) || wcwidth((wchar_t)c) < 0))
 			err = buf_addf(buf, "\\u{%x}", (unsigned)c);

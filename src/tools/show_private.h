@@ -19,6 +19,7 @@ struct show_event {
 
 /* ------------------------------------------------------------------ show_at.c ---------- */
 
+/* The words of --as, in their order. */
 enum show_as {
 	SHOW_AS_OCCURRED = 0, /* in the order in which things happened */
 	SHOW_AS_RECEIVED,     /* in the order in which they were told to us */

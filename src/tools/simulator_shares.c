@@ -1,5 +1,6 @@
 /* How often what happens: the table tbl/sim_fault.def, and the words of --faults. */
 #include "simulator_private.h"
+#include "tool_private.h"
 
 #include <string.h>
 
@@ -62,6 +63,25 @@ static int bad_item(struct buf *problem, struct slice item, const char *allowed)
 	return -ERR_SYNTAX;
 }
 
+static int unknown_fault(struct slice key, struct buf *problem)
+{
+	const char *names[SIM_FAULT_MAX + 1] = {NULL};
+	char given[65] = "";
+	const char *nearest;
+
+	for (int i = 0; i < SIM_FAULT_MAX; i++)
+		names[i] = faults[i].key;
+	(void)slice_copy(key, given, sizeof(given));
+	nearest = option_nearest(given, names);
+	bad_item(problem, key,
+		 nearest ? "no such fault; did you mean " : "no such fault; there are ");
+	if (nearest)
+		buf_addf(problem, "'%s'?", nearest);
+	for (int i = 0; i < SIM_FAULT_MAX && !nearest; i++)
+		buf_addf(problem, "%s%s", i ? ", " : "", names[i]);
+	return -ERR_SYNTAX;
+}
+
 static int parse_item(struct slice item, struct sim_shares *shares, struct buf *problem)
 {
 	const char *equals = slice_find(item, SLICE("="));
@@ -91,10 +111,7 @@ static int parse_item(struct slice item, struct sim_shares *shares, struct buf *
 			return 0;
 		}
 	}
-	bad_item(problem, key, "no such fault; there are ");
-	for (int i = 0; i < SIM_FAULT_MAX; i++)
-		buf_addf(problem, "%s%s", i ? ", " : "", faults[i].key);
-	return -ERR_SYNTAX;
+	return unknown_fault(key, problem);
 }
 
 int sim_shares_parse(struct slice text, struct sim_shares *ret, struct buf *problem)

@@ -69,9 +69,11 @@ int tool_read_file(struct tool *tool, const char *path, struct buf *ret);
 /* ------------------------------------------------------------------ options.c ---------- */
 
 struct tool_option {
-	const char *name;     /* without the dashes */
-	char letter;          /* 0: none */
-	const char *argument; /* as the help shows it; NULL: takes none */
+	const char *name; /* without the dashes */
+	char letter;      /* 0: none */
+	/* As the help shows it; NULL: takes none. a|b|c are the words that are allowed. FILE, URL,
+	 * TIME and the like say what it is: docs/generate_tool.py makes completions of these. */
+	const char *argument;
 	const char *help;
 	/* Stores value (NULL for an option without argument) in into; 0 or an exit code, after a
 	 * message through option_bad(). */
@@ -101,16 +103,26 @@ int option_string(struct tool *tool, const struct tool_option *option,
 int option_count(struct tool *tool, const struct tool_option *option, const char *value);
 int option_duration(struct tool *tool, const struct tool_option *option, const char *value);
 int option_instant(struct tool *tool, const struct tool_option *option, const char *value);
-int option_format(struct tool *tool, const struct tool_option *option,
-		  const char *value); /* enum print_format */
+
+/* options_choice.c: of an option whose argument is "a|b|c". int: the word's index; enum
+ * print_format */
+int option_word(struct tool *tool, const struct tool_option *option, const char *value);
+int option_format(struct tool *tool, const struct tool_option *option, const char *value);
+/* 0 and the word's index, or the exit code after a message. */
+int option_choose(struct tool *tool, const struct tool_option *option, const char *value, int *ret);
+/* Says which of names was meant, or else all that are allowed; names ends with NULL. Returns
+ * TOOL_USAGE. */
+int option_unknown(struct tool *tool, const struct tool_option *option, struct slice value,
+		   const char *const *names);
 
 /* options_event.c. uint32_t: a bit per enum verdict; int: enum event_auth + 1 */
 int option_verdicts(struct tool *tool, const struct tool_option *option, const char *value);
 int option_auth(struct tool *tool, const struct tool_option *option, const char *value);
 
-#define OPTION_FORMAT(into)                                                               \
-	{                                                                                 \
-		"format", 0, "FORMAT", "table, json, jsonl or csv", option_format, (into) \
+#define OPTION_FORMAT(into)                                                              \
+	{                                                                                \
+		"format", 0, "table|json|jsonl|csv", "how to print; table if not given", \
+			option_format, (into)                                            \
 	}
 #define OPTION_SINCE(into)                                                                        \
 	{                                                                                         \
@@ -130,5 +142,3 @@ int option_bad(struct tool *tool, const struct tool_option *option, const char *
 	       const char *allowed);
 /* The name that was probably meant, or NULL. names ends with NULL. */
 const char *option_nearest(const char *given, const char *const *names);
-/* Prints a command's help to tool->out. */
-void options_help(struct tool *tool, const struct tool_syntax *syntax);

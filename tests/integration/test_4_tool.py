@@ -53,7 +53,7 @@ def test_a_wrong_word_is_answered_with_the_right_one(words, meant):
     (["nonsense-entirely"], "unknown command"),
     (["orders", "--zzzzzz"], "unknown option '--zzzzzz'"),
     (["orders", "-q"], "unknown option '-q'"),
-    (["orders", "--format"], "--format: FORMAT is missing"),
+    (["orders", "--format"], "--format: table|json|jsonl|csv is missing"),
     (["orders", "--format", "yaml"], "table, json, jsonl and csv are allowed"),
     (["orders", "--status", "45"], "20 (dispatching)"),
     (["orders", "--limit", "-1"], "whole number"),
@@ -454,6 +454,14 @@ def test_init_leaves_a_store_that_is_there_unharmed(damaged):
     assert (done.returncode, done.stdout) == (4, "")
     assert_one_line(done.stderr)
     assert open(path, "rb").read() == before
+
+
+def test_init_never_tells_to_move_the_log_of_a_store_that_is_there(daemon):
+    assert daemon.post(callback("A")).status == 200
+    done = tool("init", conf=daemon.conf)
+    assert done.returncode == 4
+    assert_one_line(done.stderr)
+    assert f"{daemon.store} is there already" in done.stderr and "-wal" not in done.stderr
 
 
 def test_init_leaves_an_empty_file_alone(tmp_path):

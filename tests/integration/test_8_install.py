@@ -44,6 +44,9 @@ def expected(prefix, units):
         f"{prefix}/lib/systemd/catalog/orderhook.catalog": 0o644,
         **{f"{prefix}/share/doc/orderhook/examples/{example}": 0o644 for example in EXAMPLES},
         **{f"{units}/{unit}": 0o644 for unit in UNITS},
+        f"{prefix}/share/bash-completion/completions/orderhook": 0o644,
+        f"{prefix}/share/zsh/site-functions/_orderhook": 0o644,
+        f"{prefix}/share/fish/vendor_completions.d/orderhook.fish": 0o644,
         **{f"{prefix}/share/man/man{page[-1]}/{page}": 0o644 for page in man},
     }
 

@@ -2,9 +2,10 @@
 
 import os
 import re
+import shutil
 import sys
 
-from tree import missing
+from tree import Skip, missing
 
 CONFIG_TABLE = "include/orderhook/tbl/config_key.def"
 COMMAND_TABLE = "include/orderhook/tbl/command.def"
@@ -87,6 +88,19 @@ def check_links(tree):
     return found
 
 
+def check_man(tree):
+    found = []
+    names = [f for f in tree.under("docs/man/") if re.search(r"\.[1-9]$", f)]
+    if not names:
+        return ["docs/man: no manual page is there"]
+    if not shutil.which("mandoc"):
+        raise Skip("needs mandoc; install the package mandoc")
+    for name in names:
+        out, code = tree.run(["mandoc", "-Tlint", "-Wwarning", name])
+        found += out.splitlines() if code else []
+    return found
+
+
 def check_commands(tree):
     """No page, help or message sends anybody to a command that is not there."""
     if COMMAND_TABLE not in tree.files:
@@ -96,7 +110,7 @@ def check_commands(tree):
     for name in tree.under("README", "docs/", "etc/", "include/", "src/", "sql/", "systemd/"):
         for number, line in tree.lines(name):
             found += [f"{name}:{number}: there is no command `orderhook {word}`"
-                      for word in re.findall(r"[`']orderhook (?:(?:-c|--db) \S+ )*([a-z]\w*)", line)
+                      for word in re.findall(r"(?:[`']|^\.Ic )orderhook (?:(?:-c|--db) \S+ )*([a-z]\w*)", line)
                       if word not in known]
     return found
 
@@ -117,6 +131,7 @@ CHECKS = {
     "error-docs": check_error_docs,
     "generated": check_generated,
     "links": check_links,
+    "man": check_man,
     "commands": check_commands,
     "version": check_version,
 }

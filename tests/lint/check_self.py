@@ -13,6 +13,8 @@ C_MAIN = ("static int setup(void **state)\n{\n\treturn !state;\n}\n\n"
           "\t\tcmocka_unit_test(test_a),\n\t};\n"
           "\treturn cmocka_run_group_tests(tests, 0, 0);\n}\n")
 TEST_C = "static void test_a(void **state)\n{\n\tassert_null(state);\n}\n\n" + C_MAIN
+MAN_PAGE = (".Dd May 1, 2025\n.Dt A 1\n.Os x\n.Sh NAME\n.Nm a\n.Nd does it\n"
+            ".Sh DESCRIPTION\n.Ic orderhook show\n")
 LAYERS = ("[layers]\nbase:\nstore: base\nhttp: base\n"
           "[headers]\nbase: a.h banned.h tbl/command.def tbl/config_key.def tbl/error.def\n"
           "store: store.h\nhttp: http.h\n"
@@ -29,6 +31,7 @@ GOOD = {
     "README.md": "[the page](docs/errors.md) `make all` `test_a` `src/base/a.c`\n",
     "docs/configuration.md": "`path` says where.\n",
     "docs/errors.md": "`not-found`: `orderhook -c x show X`.\n",
+    "docs/man/a.1": MAN_PAGE,
     "docs/generate.py": "import sys\n\nsys.exit(0)\n",
     "etc/orderhook.conf": "# path = x\n",
     "include/orderhook/a.h": "#pragma once\n\nint a(int b);\n",
@@ -150,7 +153,13 @@ BREAKS = {
         ("README.md", "`make nothing`\n", "no target nothing"),
         ("README.md", "`test_none`\n", "no test test_none"),
     ],
+    "man": [
+        ("docs/man/a.1", MAN_PAGE.replace(".Nd", ".Nx"), "without description"),
+        ("docs/man/a.1", MAN_PAGE + ".Bl -tag\n", "a.1"),
+        ("docs/man/a.1", None, "no manual page"),
+    ],
     "commands": [
+        ("docs/man/a.1", MAN_PAGE.replace("show", "dance"), "no command `orderhook dance`"),
         ("docs/errors.md", "`orderhook dance`\n", "no command `orderhook dance`"),
         ("src/base/a.c", "\"try 'orderhook -c f dance'\"\n", "no command `orderhook dance`"),
         ("include/orderhook/tbl/command.def", None, "is not there"),

@@ -107,6 +107,9 @@ static void line_breaks_are_kept_where_lines_are_wanted(void **state)
 	(void)state;
 	assert_int_equal(text_add_safe(&buf, SLICE("a\n\tb\r\x1b"), TEXT_KEEP_LINES), 0);
 	assert_string_equal(buf.data, "a\n\tb\\x0d\\x1b");
+	buf_reset(&buf);
+	assert_int_equal(text_add_safe(&buf, SLICE("Host: x\r\n\r\r\n\r"), TEXT_KEEP_LINES), 0);
+	assert_string_equal(buf.data, "Host: x\n\\x0d\n\\x0d");
 }
 
 static void every_unsafe_code_point_leaves_only_printable_ascii(void **state)

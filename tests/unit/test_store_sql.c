@@ -120,8 +120,9 @@ static void test_tables_are_strict(void **state)
 				   " AND type = 'table' AND NOT strict"
 				   " AND name NOT LIKE 'sqlite%'"),
 			    "");
-	/* Whatever else is added, the events keep one index: each costs a fifth of the writes. */
-	assert_string_equal(sql(f, "SELECT name FROM pragma_index_list('event')"),
+	/* Whatever else is added, most events are in one index: each costs a fifth of the writes.
+	 */
+	assert_string_equal(sql(f, "SELECT name FROM pragma_index_list('event') WHERE NOT partial"),
 			    "event_by_order");
 }
 
