@@ -5,6 +5,7 @@
 #include "explain_private.h"
 #include "orderhook/clock.h"
 #include "orderhook/err.h"
+#include "orderhook/text.h"
 #include "way_private.h"
 
 #define OBJECT_BYTES_MAX ((size_t)4 * 1024 * 1024)
