@@ -12,8 +12,8 @@ import threading
 
 import pytest
 
-from conftest import (BUILD, SECRET, TOKEN, Connection, Daemon, callback, request, sign_flat,
-                      tool, wait_until)
+from conftest import (BUILD, SECRET, TOKEN, Connection, Daemon, body_of, callback, request,
+                      sign_flat, tool, wait_until)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be other users")
 STRANGER = 64999
@@ -123,6 +123,18 @@ def test_readmission_by_the_daemon_skips_no_check(refusing):
     assert done.returncode == 4 and "timestamp-stale" in done.stdout
     assert refusing.rows("SELECT count(*) FROM order_log") == [(0,)]
     assert refusing.rows("SELECT reason FROM held_log") == [("timestamp-stale",)]
+
+
+def test_a_token_of_today_does_not_vouch_for_a_url_of_then(make_daemon):
+    daemon = local(make_daemon, endpoint={"token": None, "signature": "required"}).start()
+    assert daemon.send(request("/callback/shansong", body_of(callback()))).status == 401
+    wait_until(lambda: daemon.rows("SELECT count(*) FROM held") == [(1,)])
+    daemon.configure(server={"admin_listen": f"unix:{daemon.dir}/admin.sock"})
+    mend(daemon)
+    done = tool("held", "readmit", "1", conf=daemon.conf)
+    assert done.returncode == 4 and "still refused: sign-missing" in done.stdout
+    assert daemon.post(callback()).status == 200
+    assert daemon.stop() == 0
 
 
 def test_each_use_is_a_line_in_the_log_without_anything_personal(refusing):
