@@ -10,12 +10,13 @@
 
 /*
  * The socket for a listener: the one that systemd passed under this name, or one that is made for
- * address ("HOST:PORT", "[V6]:PORT", "unix:/path" with these permission bits). On failure
+ * address ("HOST:PORT", "[V6]:PORT", "unix:/path" with these permission bits, given to the group
+ * where there is one of that name and we may; NULL: our own). On failure
  * -ERR_CONFIG or -ERR_SYSTEM, and problem says what and what to do. ret_made: ours to close, and
  * for a unix socket to unlink.
  */
-int service_listen(const char *name, const char *address, int64_t unix_mode, int *ret_fd,
-		   bool *ret_made, struct buf *problem);
+int service_listen(const char *name, const char *address, int64_t unix_mode, const char *group,
+		   int *ret_fd, bool *ret_made, struct buf *problem);
 /* "127.0.0.1:8080": the address a socket is really bound to. */
 int service_socket_address(int fd, struct buf *out);
 

@@ -68,12 +68,12 @@ static int open_store(struct daemon *daemon, struct buf *problem)
 static int open_listeners(struct daemon *daemon, struct buf *problem)
 {
 	const struct config *config = daemon->config;
-	int err = service_listen("http", config->server.listen, config->server.unix_mode,
+	int err = service_listen("http", config->server.listen, config->server.unix_mode, NULL,
 				 &daemon->http_listener.fd, &daemon->http_listener.made, problem);
 
 	if (err)
 		return err;
-	return service_listen("admin", config->server.admin_listen, 0660,
+	return service_listen("admin", config->server.admin_listen, 0660, CONTROL_GROUP,
 			      &daemon->admin_listener.fd, &daemon->admin_listener.made, problem);
 }
 

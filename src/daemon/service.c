@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -73,8 +74,18 @@ static int bind_unix(int fd, const struct sockaddr_un *name)
 	return bind(fd, address, sizeof(*name)) == 0 ? 0 : errno;
 }
 
-static int listen_unix(const char *address, const char *path, int64_t mode, int *ret_fd,
-		       struct buf *problem)
+/* Its members may connect. Where there is no such group, or it is not ours to give, the socket
+ * stays our own group's. */
+static void give_to(const char *path, const char *name)
+{
+	const struct group *group = getgrnam(name);
+
+	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
+		return;
+}
+
+static int listen_unix(const char *address, const char *path, int64_t mode, const char *group,
+		       int *ret_fd, struct buf *problem)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	int fd;
@@ -88,6 +99,8 @@ static int listen_unix(const char *address, const char *path, int64_t mode, int 
 	mode_t mask = umask((mode_t)(~mode & 0777));
 	int reason = bind_unix(fd, &name);
 	umask(mask);
+	if (!reason && group)
+		give_to(name.sun_path, group);
 	if (!reason && listen(fd, BACKLOG) < 0)
 		reason = errno;
 	if (reason) {
@@ -144,8 +157,8 @@ static int listen_tcp(const char *address, int *ret_fd, struct buf *problem)
 	return 0;
 }
 
-int service_listen(const char *name, const char *address, int64_t unix_mode, int *ret_fd,
-		   bool *ret_made, struct buf *problem)
+int service_listen(const char *name, const char *address, int64_t unix_mode, const char *group,
+		   int *ret_fd, bool *ret_made, struct buf *problem)
 {
 	int fd = passed_socket(name);
 	int err;
@@ -164,7 +177,7 @@ int service_listen(const char *name, const char *address, int64_t unix_mode, int
 		return 0;
 	}
 	if (strncmp(address, "unix:", 5) == 0)
-		err = listen_unix(address, address + 5, unix_mode, ret_fd, problem);
+		err = listen_unix(address, address + 5, unix_mode, group, ret_fd, problem);
 	else
 		err = listen_tcp(address, ret_fd, problem);
 	if (!err)

@@ -12,8 +12,8 @@ import threading
 
 import pytest
 
-from conftest import (BUILD, SECRET, TOKEN, Connection, callback, request, sign_flat, tool,
-                      wait_until)
+from conftest import (BUILD, SECRET, TOKEN, Connection, Daemon, body_of, callback, request,
+                      sign_flat, tool, wait_until)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be other users")
 STRANGER = 64999
@@ -35,6 +35,15 @@ def refusing(make_daemon):
     yield daemon
     if daemon.process.poll() is None:
         assert daemon.stop() == 0, daemon.log_text()
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """One for all the requests that it refuses."""
+    daemon = Daemon(tmp_path_factory.mktemp("strict"))
+    daemon.configure(server={"admin_listen": f"unix:{daemon.dir}/admin.sock"})
+    yield daemon.init().start()
+    assert daemon.stop() == 0, daemon.log_text()
 
 
 def hold(daemon, *bodies):
@@ -116,6 +125,18 @@ def test_readmission_by_the_daemon_skips_no_check(refusing):
     assert refusing.rows("SELECT reason FROM held_log") == [("timestamp-stale",)]
 
 
+def test_a_token_of_today_does_not_vouch_for_a_url_of_then(make_daemon):
+    daemon = local(make_daemon, endpoint={"token": None, "signature": "required"}).start()
+    assert daemon.send(request("/callback/shansong", body_of(callback()))).status == 401
+    wait_until(lambda: daemon.rows("SELECT count(*) FROM held") == [(1,)])
+    daemon.configure(server={"admin_listen": f"unix:{daemon.dir}/admin.sock"})
+    mend(daemon)
+    done = tool("held", "readmit", "1", conf=daemon.conf)
+    assert done.returncode == 4 and "still refused: sign-missing" in done.stdout
+    assert daemon.post(callback()).status == 200
+    assert daemon.stop() == 0
+
+
 def test_each_use_is_a_line_in_the_log_without_anything_personal(refusing):
     hold(refusing, sign_flat(callback(courier={"id": "c", "name": "测师傅",
                                                "mobile": "13800138000"})))
@@ -143,22 +164,30 @@ def test_each_use_is_a_line_in_the_log_without_anything_personal(refusing):
     (b'{"held_id":1' + b" " * 2000 + b"}", 413, "too long"),
 ])
 def test_a_request_that_is_not_exactly_right_is_refused_with_what_is_allowed(
-        refusing, body, status, says):
-    reply = control(refusing, "readmit", body)
+        strict, body, status, says):
+    reply = control(strict, "readmit", body)
     assert (reply.status, says in reply.json()["text"]) == (status, True), reply.body
 
 
-def test_paths_and_methods_that_are_none_are_refused(refusing):
-    assert control(refusing, "readmit", {"held_id": 1}, method="GET").status == 405
-    assert control(refusing, "readmi", {}).status == 404
-    assert control(refusing, "readmit/", {}).status == 404
-    assert control(refusing, "", {}).status == 404
-    connection = Connection(refusing.admin)
+def test_paths_and_methods_that_are_none_are_refused(strict):
+    assert control(strict, "readmit", {"held_id": 1}, method="GET").status == 405
+    assert control(strict, "readmi", {}).status == 404
+    assert control(strict, "readmit/", {}).status == 404
+    assert control(strict, "", {}).status == 404
+    connection = Connection(strict.admin)
     connection.send(b"POST /control/readmit HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
                     b"\r\n0\r\n\r\n")
     assert connection.reply().status == 411
     connection.close()
-    assert refusing.get_admin("/healthz").status == 200
+    assert strict.get_admin("/healthz").status == 200
+
+
+def test_a_peer_that_goes_away_in_the_middle_harms_nobody(strict):
+    for cut in (10, 60, -5, None):
+        connection = Connection(strict.admin)
+        connection.send(request("/control/readmit", b'{"held_id":1}')[:cut])
+        connection.close()
+    assert control(strict, "readmit", {"held_id": 1}).json()["outcome"] == "not-held"
 
 
 def test_control_is_not_there_on_tcp_nor_on_the_callback_listener(daemon):
@@ -224,6 +253,26 @@ def test_a_request_that_waits_when_the_daemon_stops_is_answered(make_daemon):
     daemon.stop()
 
 
+@pytest.mark.skipif(os.environ.get("ORDERHOOK_LONG") != "1", reason="ORDERHOOK_LONG=1 runs it")
+def test_a_disk_that_does_not_answer_is_told_in_time_and_the_work_still_ends(make_daemon):
+    daemon = local(make_daemon, server={"commit_timeout": "100ms"}).start()
+    hold(daemon, sign_flat(callback()))
+    mend(daemon)
+    traced = subprocess.Popen(
+        ["strace", "-f", "-o", f"{daemon.dir}/strace", "-p", str(daemon.process.pid), "-e",
+         "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=8000000"],
+        stderr=subprocess.PIPE, text=True)
+    assert "attached" in traced.stderr.readline()
+    reply = control(daemon, "readmit", {"held_id": 1})
+    assert reply.status == 503 and "may still happen" in reply.json()["text"]
+    assert daemon.get_admin("/healthz").status == 200
+    assert "readmit: not done in time" in daemon.log_text()
+    wait_until(lambda: daemon.rows("SELECT count(*) FROM order_log") == [(1,)])
+    traced.send_signal(signal.SIGINT)
+    traced.communicate()
+    assert daemon.stop() == 0
+
+
 def test_without_a_daemon_the_tool_does_it_under_the_writers_lock(make_daemon):
     daemon = local(make_daemon).start()
     hold(daemon, sign_flat(callback()))
@@ -262,8 +311,11 @@ def test_members_of_the_group_may_and_have_lost_it_when_they_left(make_daemon, t
     # A namespace of its own, in which the machine has the group.
     daemon.start(wrap=["unshare", "-m", "sh", "-c",
                        f'mount --bind "{groups}" /etc/group && exec "$0" "$@"'])
-    os.chmod(daemon.admin, 0o666)
+    # It is the group's, so that its members can connect at all.
+    assert (os.stat(daemon.admin).st_gid, stat.S_IMODE(os.stat(daemon.admin).st_mode)) == (
+        ADMINS, 0o660)
     assert ask_as(daemon, STRANGER, [ADMINS]).startswith("HTTP/1.1 200 ")
+    os.chmod(daemon.admin, 0o666)
     assert ask_as(daemon, ADMINS).startswith("HTTP/1.1 200 ")
     assert ask_as(daemon, STRANGER, [ADMINS + 1]).startswith("HTTP/1.1 403 ")
     assert daemon.stop() == 0

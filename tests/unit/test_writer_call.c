@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "../../src/pipeline/call_queue.h"
 #include "orderhook/err.h"
@@ -362,8 +363,8 @@ static void test_a_store_that_fails_in_a_call_stops_the_writer(void **state)
 	wait_done(&probe);
 	assert_int_equal(probe.outcome, -ERR_STORE_IO);
 	/* The failure is noted after the call is answered, and before the thread goes on. */
-	while (!writer_failure(fixture.writer))
-		;
+	for (int i = 0; i < 10000 && !writer_failure(fixture.writer); i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	assert_int_equal(writer_call(fixture.writer, &next.call), -ERR_STORE_IO);
 	assert_int_equal(writer_ready(fixture.writer), -ERR_STORE_IO);
 	writer_free(fixture.writer);
