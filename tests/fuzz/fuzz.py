@@ -20,7 +20,7 @@ SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 # fuzz.c ends an input that takes more than 100 ms; this is for one that never ends by itself.
 HANG_S = 5
 DICTIONARIES = {"json": "json", "ingest": "callback", "signature": "callback", "form": "callback",
-                "config": "config", "admin": "admin", "control": "admin"}
+                "config": "config", "admin": "admin", "control": "callback"}
 # Longest input of each: long enough for everything that there is to say.
 LENGTHS = {"json": 4096, "ingest": 4096, "config": 4096, "signature": 2048, "form": 1024,
            "machine": 49, "admin": 512, "store": 60, "control": 2048}
