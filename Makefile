@@ -117,6 +117,8 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(FUZZ_COMMON) $(BUILD)/liborderhoo
 
 fuzz-targets: $(FUZZ_TARGETS)
 
+# The library is 43 MB, and nothing else needs it.
+fuzz: APT_PACKAGES += libclang-rt-dev
 fuzz: deps
 	@$(PYTHON) tests/fuzz/fuzz.py
 

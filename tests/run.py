@@ -91,6 +91,14 @@ def run_corpora(totals, build):
         totals.add(code == 0, f"corpus of fuzz_{name}", out[-4000:] + f"\nexit code {code}")
 
 
+def run_long(totals):
+    """What make check-long has more: the fuzzers, each for FUZZ_SECONDS, and the coverage."""
+    for name in "fuzz", "coverage":
+        out, code = run(["make", name], timeout=86400)
+        print("    " + out.strip().replace("\n", "\n    "), flush=True)
+        totals.add(code == 0, f"make {name}")
+
+
 def run_build(totals, name, arguments, build):
     """Builds a tree of its own; under a sanitizer its tests are run, and a report fails them."""
     goals = ["tests-build", "fuzz-targets"] if name == "asan" else ["tests-build"]
@@ -160,6 +168,9 @@ def main():
         run_build(totals, "asan", ["SANITIZE=address,undefined"], "build/address-undefined")
         step("ThreadSanitizer")
         run_build(totals, "tsan", ["SANITIZE=thread"], "build/thread")
+        if os.environ.get("ORDERHOOK_LONG") == "1":
+            step("fuzzers and coverage")
+            run_long(totals)
     files = [os.path.join("tests/integration", f)
              for f in sorted(os.listdir(os.path.join(ROOT, "tests/integration")))
              if f.startswith("test_") and f.endswith(".py") and matches(wanted, f)]

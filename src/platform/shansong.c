@@ -17,6 +17,7 @@ static const char *reply(int http_status)
 		REPLY(200, "");
 		REPLY(400, "bad request");
 		REPLY(401, "unauthorized");
+		REPLY(403, "forbidden");
 		REPLY(404, "not found");
 		REPLY(405, "method not allowed");
 		REPLY(408, "request timeout");

@@ -20,10 +20,10 @@ SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 # fuzz.c ends an input that takes more than 100 ms; this is for one that never ends by itself.
 HANG_S = 5
 DICTIONARIES = {"json": "json", "ingest": "callback", "signature": "callback", "form": "callback",
-                "config": "config", "admin": "admin"}
+                "config": "config", "admin": "admin", "control": "callback"}
 # Longest input of each: long enough for everything that there is to say.
 LENGTHS = {"json": 4096, "ingest": 4096, "config": 4096, "signature": 2048, "form": 1024,
-           "machine": 49, "admin": 512, "store": 60}
+           "machine": 49, "admin": 512, "store": 60, "control": 2048}
 
 
 def names():
@@ -79,7 +79,7 @@ def main():
                            "SANITIZE=fuzzer-no-link,address,undefined", "DEVELOPER=1",
                            "fuzz-targets"])
     if made.returncode:
-        sys.exit("fuzz: the targets do not build; clang's run-time library is in libclang-rt-dev")
+        sys.exit("fuzz: the targets do not build")
     for name in names():
         if not run(name):
             return 1

@@ -23,7 +23,8 @@ static void check_problem(struct slice problem)
 	FUZZ_ASSERT(slice_to_u64(fuzz_take_until(&rest, ':'), UINT32_MAX, &line) == 0 && line > 0);
 	FUZZ_ASSERT(rest.len > 1 && rest.at[0] == ' ');
 	for (size_t i = 0; i < rest.len; i++)
-		FUZZ_ASSERT((unsigned char)rest.at[i] >= ' ' && rest.at[i] != 0x7f);
+		FUZZ_ASSERT(rest.at[i] == '\t' ||
+			    ((unsigned char)rest.at[i] >= ' ' && rest.at[i] != 0x7f));
 }
 
 /* The dump with a reference in the place of each secret, so that it can be read again. */

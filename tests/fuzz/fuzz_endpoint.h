@@ -1,14 +1,19 @@
-/* An endpoint and a moment for the targets that authenticate. Nothing in it is owned. */
+/* Endpoints and a moment for the targets that authenticate. */
 #pragma once
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "fuzz.h"
-#include "orderhook/platform.h"
+#include "orderhook/endpoint_set.h"
 
 #define FUZZ_NOW_MS INT64_C(1748595600000) /* 2025-05-30 17:00:00 in China */
 #define FUZZ_NOW_S "1748595600"
 #define FUZZ_SECRET "fuzz-secret-0123456789"
 #define FUZZ_KEY "fuzz-key-of-hmac-16+"
+#define FUZZ_TOKEN "fuzz-token-012345"
 
+/* Nothing in it is owned. */
 static inline struct endpoint fuzz_endpoint(enum signature_mode mode)
 {
 	static char client[] = "clientId";
@@ -29,4 +34,43 @@ static inline struct endpoint fuzz_endpoint(enum signature_mode mode)
 				 .n_secrets = 1,
 				 .hmac_keys = keys,
 				 .n_hmac_keys = 1};
+}
+
+static inline void fuzz_write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "we");
+
+	FUZZ_ASSERT(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+/* /0 requires a signature, /1 takes one if present, /2 takes none; each has the token. */
+static inline struct endpoint_set *fuzz_endpoint_set(void)
+{
+	BUF_AUTO struct buf text = BUF_INIT(1 << 16);
+	BUF_AUTO struct buf problem = BUF_INIT(1 << 16);
+	static const char *const modes[] = {"required", "if-present", "off"};
+	char dir[] = "/tmp/fuzz-endpoint-XXXXXX";
+	struct endpoint_set *endpoints;
+	struct config *config;
+	char token[64];
+	char secret[64];
+
+	FUZZ_ASSERT(mkdtemp(dir));
+	snprintf(token, sizeof(token), "%s/token", dir);
+	snprintf(secret, sizeof(secret), "%s/secret", dir);
+	umask(077);
+	fuzz_write_file(token, FUZZ_TOKEN);
+	fuzz_write_file(secret, FUZZ_SECRET "\n");
+	for (size_t i = 0; i < 3; i++)
+		buf_addf(&text,
+			 "[endpoint %s]\nplatform = shansong\npath = /%zu\nclient_id = clientId\n"
+			 "shop_ids = shopId\nsignature = %s\nsecrets = file:%s\ntoken = file:%s\n",
+			 modes[i], i, modes[i], secret, token);
+	FUZZ_ASSERT(config_parse("fuzz.conf", buf_slice(&text), &config, &problem) == 0);
+	FUZZ_ASSERT(endpoint_set_new(config, &endpoints, &problem) == 0);
+	config_free(config);
+	unlink(token);
+	unlink(secret);
+	rmdir(dir);
+	return endpoints;
 }

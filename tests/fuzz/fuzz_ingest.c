@@ -9,8 +9,6 @@
  * empty line, the body. "x-sign: flat" or "envelope" has the body signed by the owner of the key.
  */
 #include <microhttpd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "fuzz_endpoint.h"
 #include "orderhook/err.h"
@@ -54,40 +52,9 @@ int MHD_get_connection_values(struct MHD_Connection *connection, enum MHD_ValueK
 	return (int)request->n_headers;
 }
 
-static void write_file(const char *path, const char *text)
-{
-	FILE *file = fopen(path, "we");
-
-	FUZZ_ASSERT(file && fputs(text, file) >= 0 && fclose(file) == 0);
-}
-
 void fuzz_begin(void)
 {
-	BUF_AUTO struct buf text = BUF_INIT(1 << 16);
-	BUF_AUTO struct buf problem = BUF_INIT(1 << 16);
-	char dir[] = "/tmp/fuzz-ingest-XXXXXX";
-	static const char *const modes[] = {"required", "if-present", "off"};
-	struct config *config;
-	char token[64];
-	char secret[64];
-
-	FUZZ_ASSERT(mkdtemp(dir));
-	snprintf(token, sizeof(token), "%s/token", dir);
-	snprintf(secret, sizeof(secret), "%s/secret", dir);
-	umask(077);
-	write_file(token, "fuzz-token-012345");
-	write_file(secret, FUZZ_SECRET "\n");
-	for (size_t i = 0; i < 3; i++)
-		buf_addf(&text,
-			 "[endpoint %s]\nplatform = shansong\npath = /%zu\nclient_id = clientId\n"
-			 "shop_ids = shopId\nsignature = %s\nsecrets = file:%s\ntoken = file:%s\n",
-			 modes[i], i, modes[i], secret, token);
-	FUZZ_ASSERT(config_parse("fuzz.conf", buf_slice(&text), &config, &problem) == 0);
-	FUZZ_ASSERT(endpoint_set_new(config, &endpoints, &problem) == 0);
-	config_free(config);
-	unlink(token);
-	unlink(secret);
-	rmdir(dir);
+	endpoints = fuzz_endpoint_set();
 }
 
 /* ------------------------------------------------------------------ taking apart ------- */
@@ -236,7 +203,7 @@ static void check_refusal(int err)
 /* What is kept beside the body: never the URL's token, and as many lines as came. */
 static void check_head(const struct request *request, const struct buf *text)
 {
-	const struct slice token = SLICE("/fuzz-token-012345 ");
+	const struct slice token = SLICE("/" FUZZ_TOKEN " ");
 	size_t lines = 0;
 
 	if (memmem(text->data, text->len, "\r\n", 2) == NULL)

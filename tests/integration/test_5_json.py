@@ -268,7 +268,7 @@ def shrink(driver, text):
     return text
 
 
-def test_mutations(driver):
+def test_mutations(driver, record_property):
     print(f"ORDERHOOK_SEED={SEED} ORDERHOOK_MUTATIONS={MUTATIONS}")
     mutator = Mutator(SEED)
     counts = dict.fromkeys(["ok", *("json-" + refusal for refusal in REFUSALS)], 0)
@@ -281,7 +281,7 @@ def test_mutations(driver):
                 pytest.fail(f"the scanner says {driver.ask([text])[0]}, the independent reader "
                             f"{expected(text)}: {text!r} (seed {SEED})")
             counts[line.split()[0]] += 1
-    print(counts)
+    record_property("figures", f"{MUTATIONS} texts, seed {SEED}: {counts}")
     # Each verdict was put to the test, and not by a handful of texts.
     assert sum(counts.values()) == MUTATIONS
     assert all(count >= MUTATIONS // 200 for count in counts.values()), counts
