@@ -29,7 +29,7 @@ struct id_list {
 struct store_cursor {
 	struct store_reader *reader;
 	bool of_orders;
-	bool few; /* an index of its own has all that may match */
+	bool few;                   /* an index of its own has all that may match */
 	struct order_filter orders; /* its strings are owned below, likewise events' */
 	struct event_filter events;
 	char *order;

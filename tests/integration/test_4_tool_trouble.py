@@ -77,7 +77,9 @@ def test_a_store_that_cannot_be_used_is_one_line_and_stays_as_it_is(damaged, tmp
     path, code, said, held = spoil(kind, damaged, tmp_path)
     # Reading the file here would drop the lock that this process holds on it.
     before = None if held else contents(tmp_path)
-    for name, arguments in READERS:
+    # Each waits for a second until it gives the lock up.
+    some = held and not os.environ.get("ORDERHOOK_LONG")
+    for name, arguments in [r for r in READERS if not some or r[0] in ("show", "backup")]:
         done = tool(*words(name, arguments, tmp_path), db=path)
         if name == "doctor":  # it is there to find this
             assert done.returncode == 1 and done.stderr == "" and path in done.stdout, done
