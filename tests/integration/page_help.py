@@ -143,7 +143,8 @@ def plain(lines):
     for line in lines:
         line = re.sub(r"20\d\d-(?!05-30)\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME", line)
         line = re.sub(r"\b20\d\d-(?!05-30)\d\d-\d\d\b", "DAY", line)
-        line = re.sub(r"\b[0-9a-f]{16,}\b", "HASH", line)
+        line = re.sub(r"\b[0-9A-Fa-f]{16,}\b|\b[0-9A-F]{8}…", "HASH", line)
+        line = re.sub(r"timestamp\d{13}", "timestampN", line)
         line = re.sub(r"\b\d+(\.\d+)? ?(ms|s|m|h|d|K|M|G|B|KiB|MiB|GiB|bytes|%)(?!\w)", "N", line)
         line = re.sub(r"\b\d+h\d+m?\b|\b\d+d\d+h\b|\b\d+m\d+s\b", "N", line)
         line = re.sub(r"\b(pid|process) \d+", r"\1 N", line)

@@ -55,14 +55,15 @@ def quarantine(scene):
 
 def new_secret(scene):
     serve_orders(scene)
-    scene.write("home/new-secret", "the-new-secret-of-the-platform")
+    scene.write("home/new-secret", NEW_SECRET)
 
 
-def sign_with(secret):
+def sign_with(secret, number, status):
     def sign(scene):
-        number = len(scene.run("orderhook events --auth signed --format jsonl 2>&1").splitlines())
-        members = callback(f"TDH400{number}", 20, 1, BASE + "30:00", orderNo=f"m-400{number}")
-        assert scene.post(sign_flat(members, secret)) == 200
+        members = callback(f"TDH{number}", 20, 1, BASE + "30:00", orderNo=f"m-{number}")
+        assert scene.post(sign_flat(members, secret)) == status
+        if status != 200:
+            wait_until(lambda: scene.run("orderhook held --format jsonl 2>/dev/null"))
     return sign
 
 
@@ -117,8 +118,10 @@ SCENES = {"captured": serve_orders, "minimal": minimal, "running": serve_orders,
           "refused": refuse_a_shop, "stuck": quarantine, "rotates": new_secret,
           "damaged": backed_up, "full": full_disk, "restore": backed_up, "upgrade": serve_orders,
           "moves": serve_orders}
-THEN = {"signed-with-the-old": sign_with(page_help.SECRET),
-        "signed-with-the-new": sign_with("the-new-secret-of-the-platform"),
+NEW_SECRET = "the-new-secret-of-the-platform"
+THEN = {"signed-with-the-old": sign_with(page_help.SECRET, 4001, 200),
+        "signed-with-the-new": sign_with(NEW_SECRET, 4002, 200),
+        "signed-too-late": sign_with(page_help.SECRET, 4003, 401),
         "a-bit-flips": flip, "on-the-new-machine": move, "the-platform-tries-again": try_again}
 CASES = [(page, name, walk) for page in PAGES for name, walk in steps(page)]
 
