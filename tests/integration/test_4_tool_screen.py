@@ -20,11 +20,13 @@ from tool_help import (TOOL, Follower, assert_one_line, damaged, display_width, 
 
 
 @pytest.mark.parametrize("command", [["orders"], ["events"], ["show", "V"], ["show", "R"]])
-@pytest.mark.parametrize("columns", [80, 100, 132, 200])
+@pytest.mark.parametrize("columns", [40, 80, 100, 132, 200])
 def test_a_table_fits_the_terminal(shop, command, columns):
     text, _, code = on_terminal("--db", shop.store, *command, columns=columns)
     assert code == 0
-    for line in plain(text).splitlines():
+    # The head of show is no table.
+    table = text.split("\n\n", 1)[1] if command[0] == "show" else text
+    for line in plain(table).splitlines():
         assert display_width(line) <= columns, line
 
 
@@ -32,6 +34,22 @@ def test_a_narrow_terminal_keeps_times_and_numbers(shop):
     text, _, _ = on_terminal("--db", shop.store, "orders", columns=80)
     assert "2025-05-30 17:04:24" in text
     assert "…" in text
+
+
+def test_a_terminal_too_narrow_for_a_row_gets_a_line_for_each_cell(shop):
+    for words in ("orders", "events"):
+        text, _, _ = on_terminal("--db", shop.store, words, "--limit", "2", columns=40,
+                                 env={"NO_COLOR": "1"})
+        first, second = text.split("\n\n")
+        assert re.search(r"^iss_order_no +R$", first, re.M)
+        assert re.search(r"^iss_order_no +S$", second, re.M)
+        assert re.search(r"^status +40/3 物品送回中", first, re.M)
+
+
+def test_no_heading_is_cut_to_nothing(shop):
+    for words in ("orders", "events"):
+        text, _, _ = on_terminal("--db", shop.store, words, columns=80, env={"NO_COLOR": "1"})
+        assert all(len(word) > 1 for word in text.splitlines()[0].split())
 
 
 def test_a_pipe_is_not_cut(shop):
