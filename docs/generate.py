@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Writes what the documentation has from elsewhere: the tables of include/orderhook/tbl/*.def, and the
-tool's own help, as build/orderhook prints it.
+"""Writes what the documentation has from elsewhere: the tables of include/orderhook/tbl/*.def, and
+the tool's own help, as build/orderhook prints it.
 
     python3 docs/generate.py            rewrites what stands between the markers
     python3 docs/generate.py --check    exit 1 and a list when a page is not what it would write

@@ -133,7 +133,12 @@ static int tell_unreadable(struct connection *connection, const char *path, int 
 {
 	if (err == -ERR_STORE_CORRUPT || sqlite3_errcode(connection->db) == SQLITE_ERROR)
 		return store_tell_corrupt(path, connection->problem, problem);
-	buf_addf(problem, "%s cannot be read: %s", path, connection->problem);
+	if (err == -ERR_STORE_BUSY)
+		buf_addf(problem,
+			 "%s is held by another process for itself alone; `fuser -v %s` names it",
+			 path, path);
+	else
+		buf_addf(problem, "%s cannot be read: %s", path, connection->problem);
 	return err;
 }
 

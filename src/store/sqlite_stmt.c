@@ -195,10 +195,14 @@ int connection_harden(struct connection *connection)
 		code = sqlite3_db_config(connection->db, settings[i].what, settings[i].value, NULL);
 	if (code != SQLITE_OK)
 		return connection_fail(connection, code, "setting the connection up");
-	return connection_exec(connection, "PRAGMA cell_size_check = ON;"
-					   "PRAGMA mmap_size = 0;"
-					   "PRAGMA temp_store = MEMORY;"
-					   "PRAGMA cache_size = -8192;");
+	/* The first that looks at the file; what it did there is nothing to an operator. */
+	code = sqlite3_exec(connection->db,
+			    "PRAGMA cell_size_check = ON;"
+			    "PRAGMA mmap_size = 0;"
+			    "PRAGMA temp_store = MEMORY;"
+			    "PRAGMA cache_size = -8192;",
+			    NULL, NULL, NULL);
+	return code == SQLITE_OK ? 0 : connection_fail(connection, code, "looking at it");
 }
 
 int statement_prepare(struct connection *connection, const char *name, const char *text,

@@ -2,9 +2,9 @@
  * A table. Rows are gathered, the widths taken from them, the heading printed. Rows that come later
  * (a list of more than TABLE_ROWS_MEASURED rows, or one that is followed) keep these widths until
  * one of them needs more; then the column is wider from there on. In a pipe nothing is cut. On a
- * terminal the
- * widest cells give way until the row fits: TABLE_CUT ones before TABLE_CUT_LATE ones, and optional
- * columns go where TABLE_CUT ones alone cannot make the room.
+ * terminal the widest cells give way until the row fits: TABLE_CUT ones before TABLE_CUT_LATE ones,
+ * and optional columns go where TABLE_CUT ones alone cannot make the room. Where all that does not
+ * help, rows are stacked: a line for each cell, with its heading in front.
  *
  * A cell is kept as an offset into one buffer, so gathering a row costs no allocation.
  */
@@ -22,6 +22,7 @@
 #define GAP 2
 #define CUT_MIN 12
 #define CUT_LATE_MIN 10
+#define HEADING_MIN 4 /* less of one tells nothing */
 
 struct cell {
 	size_t at; /* of its text in the buffer */
@@ -37,7 +38,8 @@ struct table {
 	size_t data[TABLE_COLUMNS_MAX]; /* the widest cell so far */
 	size_t widths[TABLE_COLUMNS_MAX];
 	bool hidden[TABLE_COLUMNS_MAX];
-	bool begun; /* the heading is printed */
+	bool begun;   /* the heading is printed */
+	bool stacked; /* from the first row on, or never */
 	struct buf text;
 	struct cell *cells; /* rows one after the other */
 	size_t n_cells;
@@ -111,13 +113,18 @@ void table_cell(struct table *table, enum print_style style, struct slice text)
 		table_flush(table);
 }
 
-static size_t least_width(const struct table_column *column, size_t data_width)
+static size_t smaller(size_t a, size_t b)
 {
-	size_t least = column->fit == TABLE_CUT        ? CUT_MIN
-		       : column->fit == TABLE_CUT_LATE ? CUT_LATE_MIN
-						       : data_width;
+	return a < b ? a : b;
+}
 
-	return least < data_width ? least : data_width;
+static size_t least_width(const struct table_column *column, size_t data_width, size_t heading)
+{
+	size_t least = column->fit == TABLE_CUT ? CUT_MIN : CUT_LATE_MIN;
+
+	if (column->fit != TABLE_WHOLE)
+		return smaller(least, data_width);
+	return data_width < HEADING_MIN ? smaller(heading, HEADING_MIN) : data_width;
 }
 
 static size_t row_width(const struct table *table)
@@ -182,7 +189,7 @@ static void lay_out(struct table *table)
 	}
 	for (size_t i = 0; i < table->n_columns; i++) {
 		size_t heading = text_width(slice_of(table->columns[i].heading));
-		least[i] = least_width(&table->columns[i], table->data[i]);
+		least[i] = least_width(&table->columns[i], table->data[i], heading);
 		table->widths[i] = table->data[i] > heading ? table->data[i] : heading;
 		table->hidden[i] = false;
 	}
@@ -193,6 +200,8 @@ static void lay_out(struct table *table)
 	       least); /* only headings that are wider than what is under them */
 	narrow(table, TABLE_CUT, least);
 	narrow(table, TABLE_CUT_LATE, least);
+	if (!table->begun)
+		table->stacked = row_width(table) > table->out->width;
 }
 
 static void pad(struct out *out, size_t n)
@@ -242,6 +251,37 @@ static void print_row(struct table *table, const struct cell *row)
 	out_char(table->out, '\n');
 }
 
+/* One line for each cell; a blank line between rows. */
+static void print_stacked(struct table *table, const struct cell *row)
+{
+	struct out *out = table->out;
+	size_t left = 0;
+
+	for (size_t i = 0; i < table->n_columns; i++) {
+		size_t heading = text_width(slice_of(table->columns[i].heading));
+		left = heading > left ? heading : left;
+	}
+	size_t room = out->width > left + GAP + CUT_MIN ? out->width - left - GAP : CUT_MIN;
+	if (table->begun)
+		out_char(out, '\n');
+	for (size_t i = 0; i < table->n_columns; i++) {
+		BUF_AUTO struct buf cut = BUF_INIT(TABLE_TEXT_LIMIT_BYTES);
+		int err = text_add_cut(&cut, cell_text(table, &row[i]), room);
+		if (err)
+			failed(table, err);
+		if (cut.len == 0)
+			continue;
+		out_string(out, style_begin(out, STYLE_HEADING));
+		out_string(out, table->columns[i].heading);
+		out_string(out, style_end(out, STYLE_HEADING));
+		pad(out, left + GAP - text_width(slice_of(table->columns[i].heading)));
+		out_string(out, style_begin(out, row[i].style));
+		out_bytes(out, buf_slice(&cut).at, cut.len);
+		out_string(out, style_end(out, row[i].style));
+		out_char(out, '\n');
+	}
+}
+
 void table_flush(struct table *table)
 {
 	size_t rows = table->n_cells / table->n_columns;
@@ -249,11 +289,15 @@ void table_flush(struct table *table)
 	if (rows == 0)
 		return;
 	lay_out(table);
-	if (!table->begun)
+	if (!table->begun && !table->stacked)
 		print_row(table, NULL);
-	table->begun = true;
-	for (size_t i = 0; i < rows; i++)
-		print_row(table, &table->cells[i * table->n_columns]);
+	for (size_t i = 0; i < rows; i++) {
+		if (table->stacked)
+			print_stacked(table, &table->cells[i * table->n_columns]);
+		else
+			print_row(table, &table->cells[i * table->n_columns]);
+		table->begun = true;
+	}
 	table->n_cells = 0;
 	buf_reset(&table->text);
 }

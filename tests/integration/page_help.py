@@ -1,4 +1,4 @@
-"""Runs what a page shows: each command in a scratch installation, and its output as it stands there.
+"""Runs what a page shows: each command in a scratch installation, and compares what it prints.
 
 A page names a scene before the commands that it is for:
 
@@ -6,8 +6,8 @@ A page names a scene before the commands that it is for:
     <!-- then: name -->         something happens  .\\" then: name
 
 What is set like code and begins with "$ " is a command; more of it follows after a backslash; the
-lines up to the next one are what it prints, and "…" among them stands for any number of lines. Every
-such command must belong to a scene. The paths of an installation stand for those of the scratch one.
+lines up to the next one are what it prints, and "…" among them stands for any number of lines.
+Every such command must belong to a scene. The paths of an installation stand for the scratch one's.
 """
 
 import os
@@ -141,10 +141,10 @@ def plain(lines):
     """What differs from run to run, and how wide columns are, is left out of the comparison."""
     result = []
     for line in lines:
-        line = re.sub(r"20\d\d-(?!05-30)\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+\d\d:\d\d)?", "TIME",
-                      line)
+        line = re.sub(r"20\d\d-(?!05-30)\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "TIME", line)
         line = re.sub(r"\b20\d\d-(?!05-30)\d\d-\d\d\b", "DAY", line)
-        line = re.sub(r"\b[0-9a-f]{16,}\b", "HASH", line)
+        line = re.sub(r"\b[0-9A-Fa-f]{16,}\b|\b[0-9A-F]{8}…", "HASH", line)
+        line = re.sub(r"timestamp\d{13}", "timestampN", line)
         line = re.sub(r"\b\d+(\.\d+)? ?(ms|s|m|h|d|K|M|G|B|KiB|MiB|GiB|bytes|%)(?!\w)", "N", line)
         line = re.sub(r"\b\d+h\d+m?\b|\b\d+d\d+h\b|\b\d+m\d+s\b", "N", line)
         line = re.sub(r"\b(pid|process) \d+", r"\1 N", line)

@@ -1,4 +1,4 @@
-"""What the shells offer after `orderhook`: bash is driven, zsh and fish where they are installed."""
+"""What the shells offer after `orderhook`: bash, and zsh and fish where they are installed."""
 
 import os
 import pty

@@ -39,6 +39,13 @@ def test_without_a_command_it_says_what_to_do():
     (["events", "--verd", "late"], "did you mean '--verdict'?"),
     (["orders", "--format", "jsno"], "did you mean 'json'?"),
     (["events", "--verdict", "aplied"], "did you mean 'applied'?"),
+    (["events", "--auth", "sigend"], "did you mean 'signed'?"),
+    (["show", "X", "--as", "recieved"], "did you mean 'received'?"),
+    (["export", "--format", "jsno"], "did you mean 'json'?"),
+    (["held", "--reason", "sign-wrogn"], "did you mean 'sign-wrong'?"),
+    (["simulate", "--to", "http://127.0.0.1:1/x", "--form", "falt"], "did you mean 'flat'?"),
+    (["simulate", "--to", "http://127.0.0.1:1/x", "--faults", "dublicate=1%"],
+     "did you mean 'duplicate'?"),
 ])
 def test_a_wrong_word_is_answered_with_the_right_one(words, meant):
     done = tool(*words)
@@ -96,7 +103,7 @@ def test_help_lists_every_command_and_goes_to_stdout():
     for command in COMMANDS:
         assert re.search(rf"^  {command}\b", done.stdout, re.M)
     assert tool("help").stdout == done.stdout
-    assert max(display_width(line) for line in done.stdout.splitlines()) <= 100
+    assert max(display_width(line) for line in done.stdout.splitlines()) <= 80
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -104,20 +111,10 @@ def test_every_command_has_help_with_two_examples(command):
     done = tool(command, "--help")
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith(f"Usage: orderhook {command} ")
+    assert max(display_width(line) for line in done.stdout.splitlines()) <= 80
     examples = done.stdout.split("Examples:\n", 1)[1]
     assert len(re.findall(rf"^  .*orderhook .*{command}", examples, re.M)) >= 2, examples
     assert tool("help", command).stdout == done.stdout
-
-
-def test_the_examples_in_the_help_are_taken(shop):
-    """What the help shows must parse: none of it may end as a usage error."""
-    for command in ["orders", "show", "events", "raw"]:
-        examples = tool("help", command).stdout.split("Examples:\n", 1)[1]
-        for line in re.findall(r"^  orderhook (.*)$", examples, re.M):
-            words = re.split(r"\s{3,}|\s[>|]", line)[0].split()
-            if "-f" in words:
-                words.remove("-f")
-            assert tool(*words, db=shop.store).returncode in (0, 1, 3), line
 
 
 def test_version():

@@ -13,18 +13,20 @@ import pytest
 
 from conftest import DEADLINE_S, callback, tool, wait_until
 from tool_help import (TOOL, Follower, assert_one_line, damaged, display_width,  # noqa: F401
-                       on_terminal, plain, shop)
+                       lines_of, on_terminal, plain, shop)
 
 
 # ---------------------------------------------------------------------- terminals
 
 
 @pytest.mark.parametrize("command", [["orders"], ["events"], ["show", "V"], ["show", "R"]])
-@pytest.mark.parametrize("columns", [80, 100, 132, 200])
+@pytest.mark.parametrize("columns", [40, 80, 100, 132, 200])
 def test_a_table_fits_the_terminal(shop, command, columns):
     text, _, code = on_terminal("--db", shop.store, *command, columns=columns)
     assert code == 0
-    for line in plain(text).splitlines():
+    # The head of show is no table.
+    table = text.split("\n\n", 1)[1] if command[0] == "show" else text
+    for line in plain(table).splitlines():
         assert display_width(line) <= columns, line
 
 
@@ -32,6 +34,22 @@ def test_a_narrow_terminal_keeps_times_and_numbers(shop):
     text, _, _ = on_terminal("--db", shop.store, "orders", columns=80)
     assert "2025-05-30 17:04:24" in text
     assert "…" in text
+
+
+def test_a_terminal_too_narrow_for_a_row_gets_a_line_for_each_cell(shop):
+    for words in ("orders", "events"):
+        text, _, _ = on_terminal("--db", shop.store, words, "--limit", "2", columns=40,
+                                 env={"NO_COLOR": "1"})
+        first, second = text.split("\n\n")
+        assert re.search(r"^iss_order_no +R$", first, re.M)
+        assert re.search(r"^iss_order_no +S$", second, re.M)
+        assert re.search(r"^status +40/3 物品送回中", first, re.M)
+
+
+def test_no_heading_is_cut_to_nothing(shop):
+    for words in ("orders", "events"):
+        text, _, _ = on_terminal("--db", shop.store, words, columns=80, env={"NO_COLOR": "1"})
+        assert all(len(word) > 1 for word in text.splitlines()[0].split())
 
 
 def test_a_pipe_is_not_cut(shop):
@@ -120,6 +138,67 @@ def test_follow_goes_on_across_restarts_of_the_daemon(make_daemon):
     assert daemon.stop() == 0
     assert follower.end() == (0, "")
     assert follower.ids() == list(range(1, sent + 1))
+
+
+def test_followers_have_every_event_once_under_load_and_across_restarts(make_daemon):
+    """Each follower is stopped over and over until more has come: in the midst of its looks, too."""
+    daemon = make_daemon()
+    daemon.configure(server={"listen": f"unix:{daemon.dir}/http"})
+    daemon.init().start()
+    followers = {arguments: Follower(daemon.store, *arguments)
+                 for arguments in ((), ("--verdict", "applied,jumped"), ("--auth", "token"))}
+    load = subprocess.Popen(
+        [TOOL, "simulate", "--to", f"unix:{daemon.dir}/http:/callback/shansong", "--token-file",
+         daemon.dir + "/token", "--client-id", "clientId", "--shop-id", "shopId", "--orders", "200",
+         "--concurrency", "8", "--retry-interval", "300ms", "--seed", "3"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stored():
+        return daemon.rows("SELECT count(*) FROM order_log")[0][0]
+
+    def stop_and_go(until):
+        while stored() < until and load.poll() is None:
+            for follower in followers.values():
+                before = stored()
+                follower.process.send_signal(signal.SIGSTOP)
+                wait_until(lambda: stored() > before or load.poll() is not None)
+                follower.process.send_signal(signal.SIGCONT)
+
+    for ending, enough in ((signal.SIGTERM, 150), (signal.SIGKILL, 450)):
+        stop_and_go(enough)
+        daemon.stop(ending)
+        daemon.start()
+    stop_and_go(10_000)
+    load.wait(60)
+    assert stored() > 600
+    for arguments, follower in followers.items():
+        wanted = [row["event_id"] for row in lines_of(tool(
+            "events", *arguments, "--format", "jsonl", db=daemon.store))]
+        follower.wait_for(len(wanted))
+        assert follower.end() == (0, "")
+        assert follower.ids() == wanted
+
+
+def test_a_follower_with_a_filter_misses_nothing_that_comes_between_two_of_its_reads(daemon,
+                                                                                     tmp_path):
+    """strace holds it up for longer than a callback takes, wherever it goes back to the store."""
+    slow = ("strace", "-D", "-o", str(tmp_path / "trace"), "-e", "trace=fcntl", "-e",
+            "inject=fcntl:delay_enter=1500:when=20+")
+    if subprocess.run([*slow, "true"], capture_output=True).returncode:
+        pytest.skip("needs strace, and to be allowed to trace")
+    daemon.post(callback("A", 70))
+    follower = Follower(daemon.store, "--verdict", "unknown", ready=False, wrap=slow)
+    follower.wait_for(1)
+    for number in range(500):
+        assert daemon.post(callback(f"F{number}", 70 if number % 5 else 20)).status == 200
+    daemon.post(callback("Z", 70))
+    wanted = [row["event_id"] for row in lines_of(tool(
+        "events", "--verdict", "unknown", "--format", "jsonl", db=daemon.store))]
+    assert len(wanted) == 402
+    last = f'"event_id":{wanted[-1]},'.encode()
+    follower.read_until(lambda _: last in follower.buffer and follower.buffer.endswith(b"\n"))
+    assert follower.end() == (0, "")
+    assert follower.ids() == wanted
 
 
 def test_follow_of_an_empty_store_misses_nothing_of_a_burst(daemon):

@@ -1,4 +1,4 @@
-"""Every command that the manual pages and docs/operations.md show is run, and prints what they show."""
+"""What the manual pages and docs/operations.md show is run, and prints what they show."""
 
 import json
 import os
@@ -55,14 +55,15 @@ def quarantine(scene):
 
 def new_secret(scene):
     serve_orders(scene)
-    scene.write("home/new-secret", "the-new-secret-of-the-platform")
+    scene.write("home/new-secret", NEW_SECRET)
 
 
-def sign_with(secret):
+def sign_with(secret, number, status):
     def sign(scene):
-        number = len(scene.run("orderhook events --auth signed --format jsonl 2>&1").splitlines())
-        members = callback(f"TDH400{number}", 20, 1, BASE + "30:00", orderNo=f"m-400{number}")
-        assert scene.post(sign_flat(members, secret)) == 200
+        members = callback(f"TDH{number}", 20, 1, BASE + "30:00", orderNo=f"m-{number}")
+        assert scene.post(sign_flat(members, secret)) == status
+        if status != 200:
+            wait_until(lambda: scene.run("orderhook held --format jsonl 2>/dev/null"))
     return sign
 
 
@@ -117,8 +118,10 @@ SCENES = {"captured": serve_orders, "minimal": minimal, "running": serve_orders,
           "refused": refuse_a_shop, "stuck": quarantine, "rotates": new_secret,
           "damaged": backed_up, "full": full_disk, "restore": backed_up, "upgrade": serve_orders,
           "moves": serve_orders}
-THEN = {"signed-with-the-old": sign_with(page_help.SECRET),
-        "signed-with-the-new": sign_with("the-new-secret-of-the-platform"),
+NEW_SECRET = "the-new-secret-of-the-platform"
+THEN = {"signed-with-the-old": sign_with(page_help.SECRET, 4001, 200),
+        "signed-with-the-new": sign_with(NEW_SECRET, 4002, 200),
+        "signed-too-late": sign_with(page_help.SECRET, 4003, 401),
         "a-bit-flips": flip, "on-the-new-machine": move, "the-platform-tries-again": try_again}
 CASES = [(page, name, walk) for page in PAGES for name, walk in steps(page)]
 
@@ -145,6 +148,34 @@ def test_the_page_shows_what_is_printed(scene, page, name, walk):
         command, shown = what
         printed = scene.run(command).splitlines()
         assert same(shown, printed), f"{page}: $ {command}\n" + "\n".join(printed)
+
+
+def help_examples(scene):
+    """(command, an example of its help in one line), the remarks behind it left out."""
+    listed = scene.run("orderhook --help").split("Options before")[0]
+    for name in re.findall(r"^  ([a-z]+)", listed, re.M):
+        text = scene.run(f"orderhook help {name}").split("Examples:\n", 1)[1]
+        for example in re.split(r"^  (?=\S)", text, flags=re.M)[1:]:
+            lines = [re.sub(r"\s{2,}\S.*", "", line.strip()) for line in example.splitlines()]
+            yield name, "\n".join(lines)
+
+
+def test_the_examples_of_every_help_are_taken(scene):
+    """They may find nothing here, but none of them is a mistake in the command line."""
+    serve_orders(scene)
+    scene.write("home/secret", page_help.SECRET)
+    scene.write("home/token", page_help.TOKEN)
+    scene.write("home/body.json", captured()[0].decode())
+    found = list(help_examples(scene))
+    assert len(found) >= 30
+    for name, example in found:
+        assert f" {name}" in example
+        # Without what has no end, and a thousand orders; nobody listens there.
+        line = re.sub(r"-f\b", "", example).replace("URL", "http://127.0.0.1:1/")
+        line = re.sub(r"--orders \d+", "--orders 1 --retry-interval 1ms", line)
+        printed = scene.run(line + "; echo $?")
+        assert "--help'" not in printed and int(printed.split()[-1]) not in (2, 126, 127), \
+            f"$ {line}\n{printed}"
 
 
 def test_every_page_and_every_runbook_is_run():

@@ -1,16 +1,14 @@
 """What README.md and README.zh-CN.md show as output is what the programs print. Numbers, times and
 the scratch directory differ from run to run; every word and every line must be there."""
 
-import json
 import os
 import re
 import subprocess
+import textwrap
 
 import pytest
 
-from conftest import BUILD, ROOT, captured, sign_flat, tool
-
-ORDER = "cp451412923563114496"
+from conftest import BUILD, ROOT
 
 
 def shown(readme, name):
@@ -41,14 +39,33 @@ def test_demo_prints_what_the_readme_shows(demo, readme):
     assert sorted(words_of(demo)) == sorted(shown(readme, "demo-output"))
 
 
+def typed(daemon, readme, begin):
+    """The commands of the readme that begin so, each run as it stands there but for its places."""
+    with open(os.path.join(ROOT, readme), encoding="utf-8") as f:
+        blocks = re.findall(r"(?:^    .*\n)+", f.read(), re.M)
+    host, port = daemon.address
+    for block in blocks:
+        command = textwrap.dedent(block)
+        if not command.startswith(begin):
+            continue
+        for old, new in {"build/run": daemon.dir, "build/orderhook": f"{BUILD}/orderhook",
+                         "etc/orderhook.dev.conf": daemon.conf,
+                         "127.0.0.1:8080": f"{host}:{port}"}.items():
+            command = command.replace(old, new)
+        yield subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True,
+                             timeout=60)
+
+
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_show_prints_what_the_readme_shows(daemon, readme):
-    for body in captured():
-        assert daemon.post(sign_flat(json.loads(body))).status == 200
-    for body in captured():
-        assert daemon.post(body).status == 200
-    screen = tool("show", ORDER, conf=daemon.conf, check=True).stdout
-    assert words_of(screen) == shown(readme, "show-output")
+def test_the_five_callbacks_can_be_sent_as_the_readme_says(daemon, readme):
+    loops = list(typed(daemon, readme, "for f in"))
+    assert len(loops) == 2
+    for done in loops:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines() == ['{"status":200,"msg":"","data":null}'] * 5
+    show, = typed(daemon, readme, "build/orderhook -c")
+    assert (show.returncode, show.stderr) == (0, "")
+    assert words_of(show.stdout) == shown(readme, "show-output")
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])

@@ -67,9 +67,9 @@ def assert_one_line(stderr):
 class Follower:
     """orderhook events -f as a process whose lines can be waited for."""
 
-    def __init__(self, db, *arguments, format_name="jsonl", ready=True):
+    def __init__(self, db, *arguments, format_name="jsonl", ready=True, wrap=()):
         self.process = subprocess.Popen(
-            [TOOL, "--db", db, "events", "-f", "--format", format_name, *arguments],
+            [*wrap, TOOL, "--db", db, "events", "-f", "--format", format_name, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.buffer = b""
         wait_until(lambda: not ready or self.watches() or self.process.poll() is not None)

@@ -4,10 +4,15 @@
 # The daemon of the scene is the process in $SCENE/pid, its log is $SCENE/log.
 set -u
 
+# Whoever is the parent now may take a while to collect one that has ended.
+alive() {
+	[ -n "$(sed -n '/^State:[[:space:]]*[RSDTt]/p' "/proc/$(cat "$SCENE/pid")/status" 2>/dev/null)" ]
+}
+
 stop() {
 	[ -e "$SCENE/pid" ] || return 0
 	kill "$(cat "$SCENE/pid")" 2>/dev/null
-	while kill -0 "$(cat "$SCENE/pid")" 2>/dev/null; do sleep 0.02; done
+	while alive; do sleep 0.02; done
 	rm -f "$SCENE/pid"
 }
 
@@ -18,7 +23,7 @@ start() {
 		2>>"$SCENE/log" </dev/null >/dev/null &
 	echo $! >"$SCENE/pid"
 	until tail -n "+$((before + 1))" "$SCENE/log" | grep -q 'serving callbacks'; do
-		kill -0 "$(cat "$SCENE/pid")" 2>/dev/null || { rm -f "$SCENE/pid"; break; }
+		alive || { rm -f "$SCENE/pid"; break; }
 		sleep 0.02
 	done
 }
@@ -47,7 +52,10 @@ systemctl)
 	stop) stop ;;
 	restart) stop && start ;;
 	reload) reload ;;
-	is-active) [ -e "$SCENE/pid" ] && echo active || { echo inactive; exit 3; } ;;
+	is-active)
+		[ -e "$SCENE/pid" ] || { echo inactive; exit 3; }
+		echo active
+		;;
 	esac
 	;;
 journalctl) # journalctl -u orderhookd -o cat -p PRIORITY -n LINES

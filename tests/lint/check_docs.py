@@ -110,7 +110,8 @@ def check_commands(tree):
     for name in tree.under("README", "docs/", "etc/", "include/", "src/", "sql/", "systemd/"):
         for number, line in tree.lines(name):
             found += [f"{name}:{number}: there is no command `orderhook {word}`"
-                      for word in re.findall(r"(?:[`']|^\.Ic )orderhook (?:(?:-c|--db) \S+ )*([a-z]\w*)", line)
+                      for word in re.findall(
+                          r"(?:[`']|^\.Ic )orderhook (?:(?:-c|--db) \S+ )*([a-z]\w*)", line)
                       if word not in known]
     return found
 

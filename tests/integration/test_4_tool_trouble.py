@@ -1,0 +1,132 @@
+"""Every command in trouble: a store that cannot be used, a reader that goes away, Ctrl-C."""
+
+import fcntl
+import os
+import re
+import signal
+import sqlite3
+import struct
+import subprocess
+import termios
+
+import pytest
+
+from conftest import DEADLINE_S, ROOT, tool, wait_until
+from tool_help import TOOL, assert_one_line, damaged, shop  # noqa: F401
+
+TABLE = open(os.path.join(ROOT, "include/orderhook/tbl/command.def"), encoding="utf-8").read()
+# (name, arguments) of each command that works on a store; init makes one.
+READERS = [(name, arguments) for name, store, arguments in
+           re.findall(r'^COMMAND\((\w+), \w+, ([01]), "([^"]*)"', TABLE, re.M)
+           if store == "1" and name != "init"]
+NAMES = [name for name, _ in READERS]
+# What a command needs besides what its usage line names.
+MORE = {"replay": ["--dry-run"]}
+
+
+def words(name, arguments, tmp_path):
+    """The command as somebody would type it, from its usage line."""
+    first = re.sub(r"\[[^\]]*\]", "", arguments).split("|")[0]
+    values = {"EVENT": "1", "ORDER": "V", "FILE": str(tmp_path / "out.db"),
+              "URL": "http://127.0.0.1:1/x"}
+    return [name, *(values.get(word, word) for word in first.split()), *MORE.get(name, [])]
+
+
+def spoil(kind, damaged, tmp_path):
+    """(path, exit code, words of the message, what to close at the end)"""
+    path = str(tmp_path / "spoiled.db")
+    if kind == "missing":
+        return path, 78, "does not exist; make it with `orderhook init`", None
+    if kind == "directory":
+        os.mkdir(path)
+        return path, 78, "is not a regular file", None
+    if kind == "unreadable":
+        os.symlink("spoiled.db", path)
+        return path, 5, "Too many levels of symbolic links", None
+    if kind == "empty":
+        open(path, "w").close()
+        return path, 78, "is empty", None
+    if kind == "foreign":
+        db = sqlite3.connect(path)
+        db.execute("CREATE TABLE a (b)")
+        db.close()
+        return path, 78, "is not an orderhook store", None
+    if kind == "newer":
+        return damaged("PRAGMA user_version = 9999"), 78, "install that orderhook again", None
+    path = damaged()
+    if kind == "damaged":
+        with open(path, "r+b") as f:
+            f.seek(4096)
+            f.write(b"\xff" * (os.path.getsize(path) - 4096))
+        return path, 5, "restore a backup", None
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("BEGIN EXCLUSIVE")
+    return path, 5, "fuser -v", db
+
+
+def contents(folder):
+    return {name: open(os.path.join(folder, name), "rb").read() for name in os.listdir(folder)
+            if os.path.isfile(os.path.join(folder, name))}
+
+
+@pytest.mark.parametrize("kind", ["missing", "directory", "unreadable", "empty", "foreign", "newer",
+                                  "damaged", "locked"])
+def test_a_store_that_cannot_be_used_is_one_line_and_stays_as_it_is(damaged, tmp_path, kind):
+    path, code, said, held = spoil(kind, damaged, tmp_path)
+    # Reading the file here would drop the lock that this process holds on it.
+    before = None if held else contents(tmp_path)
+    # Each waits for a second until it gives the lock up.
+    some = held and not os.environ.get("ORDERHOOK_LONG")
+    for name, arguments in [r for r in READERS if not some or r[0] in ("show", "backup")]:
+        done = tool(*words(name, arguments, tmp_path), db=path)
+        if name == "doctor":  # it is there to find this
+            assert done.returncode == 1 and done.stderr == "" and path in done.stdout, done
+            continue
+        assert (done.returncode, done.stdout) == (code, ""), (name, done)
+        assert_one_line(done.stderr)
+        assert said in done.stderr and path in done.stderr, (name, done.stderr)
+    if held:
+        held.close()
+    else:
+        assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name, arguments", READERS, ids=NAMES)
+def test_a_reader_that_has_gone_away_changes_neither_exit_code_nor_says_anything(
+        shop, tmp_path, name, arguments):
+    line = [TOOL, "--db", shop.store, *words(name, arguments, tmp_path)]
+    listened = subprocess.run(line, capture_output=True, timeout=DEADLINE_S, cwd=tmp_path)
+    for left in ("out.db", "out.db.partial"):
+        if os.path.exists(tmp_path / left):
+            os.unlink(tmp_path / left)
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(line, stdout=write, stderr=subprocess.PIPE, timeout=DEADLINE_S,
+                          cwd=tmp_path)
+    os.close(write)
+    assert done.returncode == listened.returncode
+    assert b"ipe" not in done.stderr and done.stderr.count(b"\n") <= listened.stderr.count(b"\n")
+
+
+@pytest.mark.parametrize("line", [["events"], ["export"], ["events", "-f", "--limit", "20"]])
+def test_ctrl_c_ends_a_command_whose_output_is_stuck(damaged, line):
+    """By the signal, or by itself; without a word either way."""
+    path = damaged("UPDATE event SET notes = hex(zeroblob(5000))")
+    process = subprocess.Popen([TOOL, "--db", path, *line, "--format", "jsonl"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def stuck():
+        size = fcntl.ioctl(process.stdout.fileno(), termios.FIONREAD, struct.pack("i", 0))
+        return struct.unpack("i", size)[0] >= 60_000
+
+    try:
+        wait_until(stuck)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE_S) in (0, -signal.SIGINT)
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.communicate()
