@@ -68,9 +68,12 @@ static int open_store(struct daemon *daemon, struct buf *problem)
 static int open_listeners(struct daemon *daemon, struct buf *problem)
 {
 	const struct config *config = daemon->config;
-	int err = service_listen("http", config->server.listen, config->server.unix_mode,
-				 &daemon->http_listener.fd, &daemon->http_listener.made, problem);
+	int err = service_check_sockets(problem);
 
+	if (!err)
+		err = service_listen("http", config->server.listen, config->server.unix_mode,
+				     &daemon->http_listener.fd, &daemon->http_listener.made,
+				     problem);
 	if (err)
 		return err;
 	return service_listen("admin", config->server.admin_listen, 0660,
