@@ -132,7 +132,7 @@ check: deps tests-build
 # ORDERHOOK_LONG=1 restarts and kills ten times as often.
 check-systemd: APT_PACKAGES += mmdebstrap systemd-container dpkg-dev debhelper lintian
 check-systemd: deps
-	@ORDERHOOK_BUILD=$(BUILD) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py systemd
+	@T=systemd C='$(C)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
 
 # What needs more than ten minutes, too.
 check-long: export ORDERHOOK_LONG := 1
