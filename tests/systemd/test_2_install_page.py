@@ -7,16 +7,21 @@ import shutil
 from container import ROOT, machine, package  # noqa: F401
 from conftest import SECRET
 
-PAGE = os.path.join(ROOT, "docs/install.md")
+SECTIONS = ("Nine commands", "Look at it", "Before the platform calls", "Building the package")
 
 
-def commands(section):
+def commands(section, page="docs/install.md"):
     """The indented blocks of a section; a line that ends in a pipe goes on in the next."""
-    text = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", open(PAGE).read(), re.M | re.S).group(1)
+    text = open(os.path.join(ROOT, page)).read().split("\n## ")[1 + SECTIONS.index(section)]
     # In a list a block is indented by its item's text and four more.
     blocks = [line.strip() for line in text.split("\n")
               if re.match(r" {8}" if re.search(r"^(\d+\.|-) ", text, re.M) else r" {4}", line)]
     return re.sub(r"\|\n", "| ", "\n".join(blocks)).split("\n")
+
+
+def test_chinese_page_has_the_same_commands():
+    for section in SECTIONS:
+        assert commands(section, "docs/install.zh-CN.md") == commands(section) != [""]
 
 
 def test_page_leads_to_a_stored_signed_callback_in_under_ten_commands(machine,  # noqa: F811
