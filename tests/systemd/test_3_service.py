@@ -154,6 +154,17 @@ def test_12_second_one_runs_beside_it_from_the_template(installed):  # noqa: F81
 
 
 @not_in_the_sample
+def test_12_upgrade_starts_an_instance_anew_and_leaves_a_stopped_daemon_alone(
+        installed):  # noqa: F811
+    installed.run("systemctl stop orderhookd")
+    pid = installed.show("MainPID", "orderhookd@test")
+    installed.install(installed.package)
+    assert installed.show("MainPID", "orderhookd@test") not in (pid, "0")
+    assert installed.show("ActiveState") == "inactive"
+    assert installed.post(callback("after-upgrade")) == 200
+
+
+@not_in_the_sample
 def test_13_timers_copy_the_store_and_tell_what_needs_a_person(installed):  # noqa: F811
     installed.run("systemctl enable --now orderhook-backup.timer orderhook-attention.timer "
                   "orderhook-prune.timer && touch -d '20 days ago' "
