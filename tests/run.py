@@ -2,7 +2,8 @@
 
 Kinds: lint (tests/lint/lint.py, a test for each check), unit (cmocka programs), build (the other
 compiler and the sanitizers, each a build and a run of the unit tests), integration (pytest, the
-real programs). T=name picks files, C=case picks cases in them; a name that matches nothing fails.
+real programs), systemd (pytest, the package in a container; a sample of it). T=name picks files,
+C=case picks cases in them; a name that matches nothing fails.
 """
 
 import os
@@ -112,24 +113,34 @@ def run_build(totals, name, arguments, build):
         run_pytest(totals, SANITIZED, None, build, f"{name} ")
 
 
-def run_pytest(totals, files, case, build=BUILD, label=""):
+def tell_skipped(skipped):
+    """{reason: names}; what keeps a whole kind of tests from running is told once."""
+    for reason, names in skipped.items():
+        print(f"skipped {names[0] if len(names) == 1 else f'{len(names)} tests'}: {reason}",
+              flush=True)
+
+
+def run_pytest(totals, files, case, build=BUILD, label="", lanes=LANES, env=()):
     report = os.path.join(ROOT, build, "pytest.xml")
     failed_before = totals.failed
     args = [PYTHON, "-m", "pytest", "-q", "-x" if os.environ.get("X") else "-q", "-p",
             "no:cacheprovider", f"--junitxml={report}", *files]
     # Most tests wait for a program more than they compute. A file stays together, in its order.
-    if len(files) > 1 and not case:
-        args += ["-n", str(LANES), "--dist", "loadfile"]
+    if len(files) > 1 and lanes > 1 and not case:
+        args += ["-n", str(lanes), "--dist", "loadfile"]
     if case:
         args += ["-k", case]
     if os.path.exists(report):
         os.unlink(report)
-    out, code = run(args, {"PYTHONDONTWRITEBYTECODE": "1", "ORDERHOOK_BUILD": build}, timeout=3600)
+    out, code = run(args, {"PYTHONDONTWRITEBYTECODE": "1", "ORDERHOOK_BUILD": build, **dict(env)},
+                    timeout=3600)
     count = 0
+    skipped = {}
     if os.path.exists(report):
         for test in xml.parse(report).getroot().iter("testcase"):
             if test.find("skipped") is not None:
-                print(f"skipped {test.get('name')}: {test.find('skipped').get('message')}")
+                reason = test.find("skipped").get("message")
+                skipped.setdefault(reason, []).append(test.get("name"))
                 continue
             bad = test.find("failure") if test.find("failure") is not None else test.find("error")
             name = f"{label}{test.get('classname')} {test.get('name')}"
@@ -137,6 +148,7 @@ def run_pytest(totals, files, case, build=BUILD, label=""):
                 print(f"    {test.get('name')}: {figures.get('value')}", flush=True)
             totals.add(bad is None, name, (bad.text or "")[-4000:] if bad is not None else "")
             count += 1
+    tell_skipped(skipped)
     if code != 0 and (count == 0 or totals.failed == failed_before):
         totals.add(False, f"{label}pytest", out[-4000:])
 
@@ -144,6 +156,12 @@ def run_pytest(totals, files, case, build=BUILD, label=""):
 def matches(wanted, name):
     return not wanted or wanted in (name, "test_" + name, os.path.splitext(name)[0]) \
         or os.path.splitext(name)[0] == "test_" + wanted
+
+
+def test_files(folder, wanted):
+    return [os.path.join(folder, f) for f in sorted(os.listdir(os.path.join(ROOT, folder)))
+            if f.startswith("test_") and f.endswith(".py")
+            and (matches(wanted, f) or wanted == os.path.basename(folder))]
 
 
 def main():
@@ -171,12 +189,15 @@ def main():
         if os.environ.get("ORDERHOOK_LONG") == "1":
             step("fuzzers and coverage")
             run_long(totals)
-    files = [os.path.join("tests/integration", f)
-             for f in sorted(os.listdir(os.path.join(ROOT, "tests/integration")))
-             if f.startswith("test_") and f.endswith(".py") and matches(wanted, f)]
+    files = test_files("tests/integration", wanted)
     if files:
         step("integration")
         run_pytest(totals, files, case)
+    files = [] if os.environ.get("SANITIZE") else test_files("tests/systemd", wanted)
+    if files:
+        whole = wanted or os.environ.get("ORDERHOOK_LONG")
+        step("systemd" if whole else "systemd, a sample; `make check-systemd` runs all of it")
+        run_pytest(totals, files, case, lanes=1, env={} if whole else {"ORDERHOOK_SAMPLE": "1"})
     if totals.passed + totals.failed == 0:
         totals.add(False, f"nothing matches T={wanted or ''} C={case or ''}")
     step("done")

@@ -9,6 +9,11 @@
 #include "orderhook/buf.h"
 
 /*
+ * -ERR_CONFIG, with the problem, when systemd passed a socket that no listener would take: of
+ * another name, or a second one of the same. Whoever connects to it would wait for ever.
+ */
+int service_check_sockets(struct buf *problem);
+/*
  * The socket for a listener: the one that systemd passed under this name, or one that is made for
  * address ("HOST:PORT", "[V6]:PORT", "unix:/path" with these permission bits, given to the group
  * where there is one of that name and we may; NULL: our own). On failure

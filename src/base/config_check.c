@@ -54,6 +54,28 @@ static void check_shops(struct config_parser *parser, const struct config_endpoi
 	}
 }
 
+/* As etc/orderhook.conf is delivered. A daemon with these would refuse every callback as another's,
+ * and nobody would see it before the platform has given up. */
+static bool is_example(const char *id)
+{
+	return strncmp(id, "YOUR-", 5) == 0;
+}
+
+static void check_edited(struct config_parser *parser, const struct config_endpoint *endpoint)
+{
+	if (is_example(endpoint->client_id))
+		config_fail(parser, line_of(parser, CONFIG_ENDPOINT, "client_id"),
+			    "client_id is still the example's %s; enter your application's",
+			    endpoint->client_id);
+	for (size_t i = 0; i < endpoint->shop_ids.n; i++) {
+		if (is_example(endpoint->shop_ids.items[i]))
+			config_fail(parser, line_of(parser, CONFIG_ENDPOINT, "shop_ids"),
+				    "shop_ids still has the example's %s; enter your shops, or * "
+				    "for any",
+				    endpoint->shop_ids.items[i]);
+	}
+}
+
 /* Is b what a with a token behind it would be? Then one URL would belong to two endpoints. */
 static bool reads_as_token(const char *a, const char *b)
 {
@@ -97,6 +119,7 @@ void config_check_section(struct config_parser *parser)
 		return;
 	check_authentication(parser, endpoint);
 	check_shops(parser, endpoint);
+	check_edited(parser, endpoint);
 	check_path(parser, endpoint);
 }
 

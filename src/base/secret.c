@@ -23,6 +23,8 @@
 #define SECRET_BYTES_MAX 4096
 #define TOKEN_BYTES_MAX 128
 #define PATH_BYTES 4096
+/* What SetCredential= of the units puts in the place of a file that is not there. */
+#define STAND_IN "missing"
 
 static struct slice after(struct slice text, struct slice prefix)
 {
@@ -183,9 +185,21 @@ static int check_form(struct slice text, enum secret_kind kind, const char *path
 	return 0;
 }
 
+static int fail_stand_in(const char *reference, struct buf *problem)
+{
+	const char *name = reference + strlen(SECRET_CREDENTIAL);
+
+	buf_addf(problem,
+		 "%s: its file is not there; make the one that LoadCredential=%s: of the unit "
+		 "names, "
+		 "then `systemctl restart` the unit",
+		 reference, name);
+	return -ERR_SECRET_MISSING;
+}
+
 /* From an open file into a fresh copy. */
-static int load(int fd, enum secret_kind kind, const char *path, struct secret *ret,
-		struct buf *problem)
+static int load(int fd, const char *reference, enum secret_kind kind, const char *path,
+		struct secret *ret, struct buf *problem)
 {
 	/* One for the newline, one to see that there is more. */
 	char bytes[SECRET_BYTES_MAX + 2];
@@ -198,6 +212,9 @@ static int load(int fd, enum secret_kind kind, const char *path, struct secret *
 	}
 	if (len && bytes[len - 1] == '\n')
 		len--;
+	if (strncmp(reference, SECRET_CREDENTIAL, strlen(SECRET_CREDENTIAL)) == 0 &&
+	    slice_equal_string((struct slice){bytes, len}, STAND_IN))
+		return fail_stand_in(reference, problem);
 	err = check_form((struct slice){bytes, len}, kind, path, problem);
 	char *copy = err ? NULL : malloc(len + 1);
 	if (copy) {
@@ -231,7 +248,7 @@ int secret_load(const char *reference, enum secret_kind kind, struct secret *ret
 		return fail_open(reference, path, errno, problem);
 	err = check_file(fd, path, file, problem);
 	if (!err)
-		err = load(fd, kind, path, ret, problem);
+		err = load(fd, reference, kind, path, ret, problem);
 	close(fd);
 	return err;
 }

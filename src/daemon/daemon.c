@@ -31,6 +31,7 @@ static int exit_code_of(int err)
 	case -ERR_STORE_FULL:
 	case -ERR_STORE_BUSY:
 	case -ERR_STORE_MOVED:
+	case -ERR_NOMEM:
 		return EXIT_STORE_IO;
 	default:
 		return EXIT_CONFIGURATION;
@@ -68,9 +69,12 @@ static int open_store(struct daemon *daemon, struct buf *problem)
 static int open_listeners(struct daemon *daemon, struct buf *problem)
 {
 	const struct config *config = daemon->config;
-	int err = service_listen("http", config->server.listen, config->server.unix_mode, NULL,
-				 &daemon->http_listener.fd, &daemon->http_listener.made, problem);
+	int err = service_check_sockets(problem);
 
+	if (!err)
+		err = service_listen("http", config->server.listen, config->server.unix_mode, NULL,
+				     &daemon->http_listener.fd, &daemon->http_listener.made,
+				     problem);
 	if (err)
 		return err;
 	return service_listen("admin", config->server.admin_listen, 0660, CONTROL_GROUP,
@@ -127,6 +131,28 @@ static size_t not_ready_because(void *context, const char *reasons[ADMIN_REASONS
 	return n;
 }
 
+static int start_threads(struct daemon *daemon, struct buf *problem)
+{
+	int err = start_writer(daemon);
+
+	if (!err)
+		err = control_new(daemon->writer, daemon->endpoints, daemon->clock,
+				  &daemon->control);
+	if (!err)
+		err = admin_server_start(daemon->admin_listener.fd, not_ready_because, daemon,
+					 daemon->control, &daemon->admin);
+	/* Last: a start that fails must have no callback under way in the writer that it frees. */
+	if (!err)
+		err = start_http(daemon);
+	if (err != -ERR_SYSTEM && err != -ERR_NOMEM)
+		return err;
+	/* No fault of the configuration, so a supervisor may try again. */
+	buf_add_string(problem,
+		       "there is no memory, thread or descriptor left; look at "
+		       "MemoryMax=, TasksMax= and LimitNOFILE= of the unit, and at `free`");
+	return -ERR_NOMEM;
+}
+
 static int daemon_start(struct daemon *daemon, struct buf *problem)
 {
 	int err = endpoint_set_new(daemon->config, &daemon->endpoints, problem);
@@ -135,16 +161,7 @@ static int daemon_start(struct daemon *daemon, struct buf *problem)
 		err = open_store(daemon, problem);
 	if (!err)
 		err = open_listeners(daemon, problem);
-	if (!err)
-		err = start_writer(daemon);
-	if (!err)
-		err = control_new(daemon->writer, daemon->endpoints, daemon->clock,
-				  &daemon->control);
-	if (!err)
-		err = admin_server_start(daemon->admin_listener.fd, not_ready_because, daemon,
-					 daemon->control, &daemon->admin);
-	/* Last: a start that fails must have no callback under way in the writer that it frees. */
-	return err ? err : start_http(daemon);
+	return err ? err : start_threads(daemon, problem);
 }
 
 static void close_listener(struct listener *listener, const char *address)

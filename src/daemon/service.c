@@ -25,6 +25,50 @@
 
 #define BACKLOG 4096
 
+static const char *const served[] = {"http", "admin"};
+#define N_SERVED (sizeof(served) / sizeof(served[0]))
+
+static int check_name(const char *name, bool seen[N_SERVED], struct buf *problem)
+{
+	size_t which = 0;
+
+	while (which < N_SERVED && strcmp(name, served[which]) != 0)
+		which++;
+	if (which == N_SERVED) {
+		buf_addf(
+			problem,
+			"systemd passed a socket named \"%s\", but only \"http\" and \"admin\" are "
+			"served; look at FileDescriptorName= in the .socket unit",
+			name);
+		return -ERR_CONFIG;
+	}
+	if (seen[which]) {
+		buf_addf(problem,
+			 "systemd passed two sockets named \"%s\", but only one would be served; "
+			 "look at ListenStream= in the .socket units",
+			 name);
+		return -ERR_CONFIG;
+	}
+	seen[which] = true;
+	return 0;
+}
+
+int service_check_sockets(struct buf *problem)
+{
+	bool seen[N_SERVED] = {false};
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(0, &names);
+	int err = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (!err)
+			err = check_name(names[i], seen, problem);
+		free(names[i]);
+	}
+	free(names);
+	return err;
+}
+
 static int passed_socket(const char *name)
 {
 	char **names = NULL;

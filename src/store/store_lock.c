@@ -88,17 +88,21 @@ static void give_to_owner(int fd, const char *store_path)
 		return;
 }
 
+/* The descriptor, or an error. */
 static int open_lock(const char *store_path, const char *path, struct buf *problem)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, LOCK_MODE);
 
 	if (fd < 0) {
+		int reason = errno;
 		buf_addf(problem,
 			 "%s cannot be opened: %s; the store's directory must be writable by the "
 			 "user "
 			 "who runs this",
-			 path, strerror(errno));
-		return -1;
+			 path, strerror(reason));
+		/* Trying again does not change these. */
+		return reason == EROFS || reason == EACCES || reason == EPERM ? -ERR_STORE_DENIED
+									      : -ERR_STORE_IO;
 	}
 	give_to_owner(fd, store_path);
 	return fd;
@@ -125,7 +129,7 @@ int store_lock_take(const char *store_path, struct store_lock *ret, struct buf *
 	for (;;) {
 		int fd = open_lock(store_path, path, problem);
 		if (fd < 0)
-			return -ERR_STORE_IO;
+			return fd;
 		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 			int err = errno == EWOULDBLOCK ? refuse_locked(fd, path, problem)
 						       : -ERR_STORE_IO;

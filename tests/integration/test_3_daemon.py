@@ -127,23 +127,34 @@ def test_secret_that_others_can_read_is_refused(make_daemon):
     assert "chmod" in fails(daemon, 78)
 
 
-def test_sockets_from_systemd_are_taken_by_their_names(make_daemon):
-    daemon = make_daemon(server={"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2"}).init()
-    http, admin = socket.socket(), socket.socket()
-    for one in http, admin:
-        one.bind(("127.0.0.1", 0))
-        one.listen(64)
-    pair = (admin.fileno(), http.fileno())
-
+def passing(first, second, names):
+    """Arguments of Daemon.start() that hand it two sockets as systemd does."""
     def pass_descriptors():
         # Two steps, so that neither overwrites the other; LISTEN_PID must be the child's own.
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in pair]
+        high = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 64) for one in (first, second)]
         os.dup2(high[0], 3)
         os.dup2(high[1], 4)
 
-    daemon.start(wrap=("sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"), preexec_fn=pass_descriptors,
-                 pass_fds=(3, 4, *pair),
-                 env={"LISTEN_FDS": "2", "LISTEN_FDNAMES": "admin:http"})
+    return {"wrap": ("sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"), "preexec_fn": pass_descriptors,
+            "pass_fds": (3, 4, first.fileno(), second.fileno()),
+            "env": {"LISTEN_FDS": "2", "LISTEN_FDNAMES": names}}
+
+
+@pytest.fixture
+def listening():
+    pair = socket.socket(), socket.socket()
+    for one in pair:
+        one.bind(("127.0.0.1", 0))
+        one.listen(64)
+    yield pair
+    for one in pair:
+        one.close()
+
+
+def test_sockets_from_systemd_are_taken_by_their_names(make_daemon, listening):
+    daemon = make_daemon(server={"listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2"}).init()
+    http, admin = listening
+    daemon.start(**passing(admin, http, "admin:http"))
     assert daemon.address == http.getsockname()
     assert daemon.admin == admin.getsockname()
     assert daemon.post(captured()[0]).status == 200
@@ -152,14 +163,19 @@ def test_sockets_from_systemd_are_taken_by_their_names(make_daemon):
     assert daemon.stop() == 0
     waiting = Connection(http.getsockname())
     waiting.send(request(PATH, captured()[1]))
-    daemon.start(wrap=("sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh"), preexec_fn=pass_descriptors,
-                 pass_fds=(3, 4, *pair),
-                 env={"LISTEN_FDS": "2", "LISTEN_FDNAMES": "admin:http"})
+    daemon.start(**passing(admin, http, "admin:http"))
     assert waiting.reply().status == 200
     waiting.close()
     assert daemon.stop() == 0
-    http.close()
-    admin.close()
+
+
+@pytest.mark.parametrize("names, words", [("http:httpd", 'named "httpd"'),
+                                          ("http:http", 'two sockets named "http"')])
+def test_socket_that_nobody_would_serve_is_refused(make_daemon, listening, names, words):
+    daemon = make_daemon().init()
+    daemon.start(wait=False, **passing(*listening, names))
+    assert daemon.wait_exit() == 78
+    assert words in daemon.log_text()
 
 
 def test_admin_listener_serves_get_and_nothing_else(daemon):

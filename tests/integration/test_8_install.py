@@ -11,9 +11,12 @@ import pytest
 from conftest import BUILD, ROOT
 
 UNITS = ["orderhookd.service", "orderhookd.socket", "orderhookd-admin.socket",
-         "orderhookd@.service", "orderhookd@.socket", "orderhookd-admin@.socket"]
-EXAMPLES = ["systemd/examples/tcp.conf", "systemd/examples/notify-reload.conf",
-            "nginx/orderhook.conf", "nginx/orderhook-allow.conf", "haproxy/orderhook.cfg",
+         "orderhookd@.service", "orderhookd@.socket", "orderhookd-admin@.socket",
+         *(f"orderhook-{job}.{kind}" for job in ("attention", "backup", "prune")
+           for kind in ("service", "timer"))]
+CONFINED = "orderhook-.service.d/confined.conf"
+EXAMPLES = ["systemd/tcp.conf", "systemd/notify-reload.conf",
+            "nginx/conf.d/orderhook.conf", "nginx/orderhook-allow.conf", "haproxy/orderhook.cfg",
             "haproxy/orderhook-allow.lst", "caddy/Caddyfile"]
 CONF = "etc/orderhook/orderhook.conf"
 
@@ -43,7 +46,7 @@ def expected(prefix, units):
         f"{prefix}/lib/tmpfiles.d/orderhook.conf": 0o644,
         f"{prefix}/lib/systemd/catalog/orderhook.catalog": 0o644,
         **{f"{prefix}/share/doc/orderhook/examples/{example}": 0o644 for example in EXAMPLES},
-        **{f"{units}/{unit}": 0o644 for unit in UNITS},
+        **{f"{units}/{unit}": 0o644 for unit in (*UNITS, CONFINED)},
         f"{prefix}/share/bash-completion/completions/orderhook": 0o644,
         f"{prefix}/share/zsh/site-functions/_orderhook": 0o644,
         f"{prefix}/share/fish/vendor_completions.d/orderhook.fish": 0o644,
@@ -75,8 +78,10 @@ def test_installed_programs_run(tmp_path):
 
 def test_installed_texts_name_the_paths_of_the_installation(tmp_path):
     wanted = installed_as_a_package(tmp_path)
-    unit = (tmp_path / "lib/systemd/system/orderhookd.service").read_text()
-    assert "ExecStart=/usr/sbin/orderhookd -c /etc/orderhook/orderhook.conf\n" in unit
+    for name, line in (("orderhookd", "/usr/sbin/orderhookd -c /etc/orderhook/orderhook.conf\n"),
+                       ("orderhook-prune", "/usr/bin/orderhook -c /etc/orderhook/orderhook.conf")):
+        unit = (tmp_path / f"lib/systemd/system/{name}.service").read_text()
+        assert "ExecStart=" + line in unit
     for name in wanted:
         if not name.startswith(("usr/sbin", "usr/bin")):
             assert not re.search(r"@\w+@", (tmp_path / name).read_text()), name
@@ -112,12 +117,22 @@ def test_systemd_finds_no_fault_with_the_units(units):
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["orderhookd.service", "orderhookd@.service"])
-def test_service_is_confined(units, name):
-    unit, = (u for u in units if u.endswith("/" + name))
+@pytest.mark.parametrize("name", [unit for unit in UNITS if unit.endswith(".service")])
+def test_service_is_confined(tmp_path, name):
+    """10 of systemd's hundred points of exposure, 1.0, are the most that is allowed."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    installed_as_a_package(tmp_path)
     done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=10",
-                           "--no-pager", unit], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout
+                           "--no-pager", f"--root={tmp_path}", name], capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_version_of_the_package_is_that_of_the_programs():
+    make_says = re.search(r"^VERSION := (\S+)$", open(os.path.join(ROOT, "Makefile")).read(), re.M)
+    changelog = open(os.path.join(ROOT, "debian/changelog")).readline()
+    assert changelog.startswith(f"orderhook ({make_says.group(1)})")
 
 
 def test_template_differs_from_the_service_only_in_its_names():

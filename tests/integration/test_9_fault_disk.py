@@ -119,13 +119,21 @@ def test_read_only_file_system_ends_the_acks_and_a_restart_recovers(make_daemon,
         assert acks.post() == 200
         assert daemon.stop() == 0
         subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-        daemon.start(wait=False)
-        assert daemon.wait_exit() == 74
-        assert "Read-only file system" in daemon.log_text()
         subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
         daemon.start()
     assert daemon.stop() == 0
     acks.check()
+
+
+def test_start_in_a_directory_that_is_read_only_is_78(make_daemon, small_disk):
+    """Only a person can mend it: a supervisor that starts the daemon again would do so for ever."""
+    daemon = on_disk(make_daemon, small_disk)
+    assert daemon.stop() == 0
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    daemon.start(wait=False)
+    assert daemon.wait_exit() == 78
+    assert "Read-only file system" in daemon.log_text()
+    assert "must be writable" in daemon.log_text()
 
 
 def unlink_all(store):

@@ -145,6 +145,8 @@ static const struct {
 	 3, "'::8' is one item too many"},
 	{A_SHOPS("1 * 2"), 5, "* stands alone"},
 	{A_SHOPS(""), 5, "shop_ids is empty"},
+	{A_SHOPS("1 YOUR-SHOP-ID"), 5, "still has the example's YOUR-SHOP-ID"},
+	{ONE("shansong", "/cb", "YOUR-CLIENT-ID", "s"), 4, "still the example's YOUR-CLIENT-ID"},
 	{A_SHOPS("1,2"), 5, "'1,2' has a character that is not allowed"},
 	/* endpoints */
 	{"[endpoint a]\npath = /cb\n" ENDPOINT("b", "/b"), 1, "[endpoint a] has no platform"},

@@ -204,15 +204,19 @@ static struct config *load(const char *file)
 	return config;
 }
 
-/* "#key = value" becomes "key = value"; other comments have a blank behind their #. */
-static void uncomment(const char *file, struct buf *out)
+/* The packaged example with its two blanks filled in. With all of it, "#key = value" becomes
+ * "key = value"; other comments have a blank behind their #. */
+static void example(bool all, struct buf *out)
 {
+	FILE *stream = fopen("etc/orderhook.conf", "re");
 	char line[4096];
-	FILE *stream = fopen(file, "re");
 
 	assert_non_null(stream);
 	while (fgets(line, sizeof(line), stream)) {
-		bool key = line[0] == '#' && line[1] != ' ' && strchr(line, '=');
+		bool key = all && line[0] == '#' && line[1] != ' ' && strchr(line, '=');
+		char *blank = line[0] == '#' ? NULL : strstr(line, "= YOUR-");
+		if (blank)
+			snprintf(blank, sizeof(line) - (size_t)(blank - line), "= mine\n");
 		assert_int_equal(buf_add_string(out, line + key), 0);
 	}
 	fclose(stream);
@@ -221,19 +225,32 @@ static void uncomment(const char *file, struct buf *out)
 static void test_packaged_example_says_what_the_defaults_are(void **state)
 {
 	BUF_AUTO struct buf text = BUF_INIT(DUMP_BYTES);
+	BUF_AUTO struct buf all = BUF_INIT(DUMP_BYTES);
 	BUF_AUTO struct buf commented = BUF_INIT(DUMP_BYTES);
 	BUF_AUTO struct buf uncommented = BUF_INIT(DUMP_BYTES);
-	struct config *config = load("etc/orderhook.conf");
+	struct config *config;
 
 	(void)state;
+	example(false, &text);
+	config = parse(text.data);
 	dump(config, &commented);
 	config_free(config);
-	uncomment("etc/orderhook.conf", &text);
-	assert_non_null(strstr(text.data, "\nqueue_limit = 4096\n"));
-	config = parse(text.data);
+	example(true, &all);
+	assert_non_null(strstr(all.data, "\nqueue_limit = 4096\n"));
+	config = parse(all.data);
 	dump(config, &uncommented);
 	config_free(config);
 	assert_string_equal(commented.data, uncommented.data);
+}
+
+static void test_packaged_example_is_refused_until_it_is_edited(void **state)
+{
+	BUF_AUTO struct buf problem = BUF_INIT(4096);
+	struct config *config = NULL;
+
+	(void)state;
+	assert_int_equal(config_load("etc/orderhook.conf", &config, &problem), -ERR_CONFIG);
+	assert_non_null(strstr(problem.data, "YOUR-CLIENT-ID"));
 }
 
 static void test_configuration_of_make_run_takes_the_captured_callbacks(void **state)
@@ -259,6 +276,7 @@ int main(void)
 		cmocka_unit_test(test_dump_that_does_not_fit_is_an_error),
 		cmocka_unit_test(test_restart_is_asked_for_by_name_and_only_where_needed),
 		cmocka_unit_test(test_packaged_example_says_what_the_defaults_are),
+		cmocka_unit_test(test_packaged_example_is_refused_until_it_is_edited),
 		cmocka_unit_test(test_configuration_of_make_run_takes_the_captured_callbacks),
 	};
 

@@ -218,6 +218,18 @@ static void test_missing_file_is_told(void **state)
 	assert_refused(fixture, "file:/proc/self/mem/x", SECRET_KEY, -ERR_SECRET_MISSING, "ls -l");
 }
 
+static void test_stand_in_of_the_unit_is_told_as_a_missing_file(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_value(fixture, "missing", 7, 0400);
+	setenv("CREDENTIALS_DIRECTORY", fixture->directory, 1);
+	assert_refused(fixture, "credential:value", SECRET_KEY, -ERR_SECRET_MISSING,
+		       "LoadCredential=value:");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_refused(fixture, fixture->reference, SECRET_KEY, -ERR_SECRET_FORM, "too few bytes");
+}
+
 static void test_credential_is_a_file_in_the_units_directory(void **state)
 {
 	struct fixture *fixture = *state;
@@ -347,6 +359,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_what_is_no_regular_file_is_refused_without_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing_file_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stand_in_of_the_unit_is_told_as_a_missing_file,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_credential_is_a_file_in_the_units_directory,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(
