@@ -221,8 +221,10 @@ static void release(struct sqlite_store *store)
 		statement_release(&store->statements[i]);
 	if (store->connection.db)
 		connection_close(&store->connection);
+	gather_vfs_unregister(&store->vfs);
 	store_head_close(&store->head_file);
 	store_lock_release(&store->lock);
+	order_cache_release(&store->orders);
 	free(store->history);
 	free(store->wal_path);
 	free(store->path);
@@ -273,6 +275,7 @@ static struct sqlite_store *store_new(const char *path)
 	store->lock.fd = -1;
 	store->head_file.fd = -1;
 	store->ring.limit_bytes = HELD_DEFAULT_BYTES;
+	order_cache_init(&store->orders);
 	store->path = strdup(path);
 	if (!store->path || asprintf(&store->wal_path, "%s-wal", path) < 0) {
 		store->wal_path = NULL;
@@ -329,8 +332,10 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		      struct buf *problem)
 {
 	struct connection *connection = &store->connection;
-	int err = connection_open(connection, store->path, SQLITE_OPEN_READWRITE, false);
+	int err = gather_vfs_register(&store->vfs) == SQLITE_OK ? 0 : -ERR_INTERNAL;
 
+	if (!err)
+		err = connection_open_writer(connection, store->path, store->vfs.name);
 	if (!err)
 		err = set_up(store, migrations);
 	if (!err && sqlite3_db_readonly(connection->db, "main")) {
