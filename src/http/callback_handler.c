@@ -153,7 +153,7 @@ void callback_end(struct http_connection *connection)
 {
 	struct http_call *call = &connection->call;
 
-	write_job_free(call->job);
+	write_job_give(&connection->server->jobs, call->job);
 	call->job = NULL;
 	endpoint_set_unref(call->endpoints);
 	call->endpoints = NULL;
@@ -202,7 +202,7 @@ static enum MHD_Result take_head(struct http_connection *connection, const char 
 	call->endpoints = endpoint_set_ref(server->options.endpoints);
 	pthread_mutex_unlock(&server->lock);
 
-	call->job = write_job_new((size_t)max_body);
+	call->job = write_job_take(&server->jobs, (size_t)max_body);
 	if (!call->job)
 		return refuse(connection, -ERR_NOMEM);
 	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,

@@ -61,6 +61,7 @@ struct http_server {
 	struct log_limit stored_lines;
 	struct log_limit trouble_lines;
 	struct http_request_ids request_ids;
+	struct write_job_pool jobs;
 	atomic_bool draining;
 	pthread_mutex_t lock;
 	struct http_connection *connections; /* guarded by lock */

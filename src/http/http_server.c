@@ -186,6 +186,7 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 	atomic_init(&server->log_rate, options->log_rate);
 	http_request_id_seed(&server->request_ids);
 	pthread_mutex_init(&server->lock, NULL);
+	write_job_pool_init(&server->jobs);
 	server->replies = http_replies_new(first->platform);
 	if (server->replies)
 		server->daemon = start_daemon(server);
@@ -266,6 +267,7 @@ void http_server_stop(struct http_server *server)
 		MHD_stop_daemon(server->daemon);
 	}
 	http_replies_free(server->replies);
+	write_job_pool_release(&server->jobs);
 	endpoint_set_unref(server->options.endpoints);
 	pthread_mutex_destroy(&server->lock);
 	free(server);
