@@ -240,7 +240,7 @@ static void decided(struct write_job *job, void *waiter, bool abandoned)
 		call->job = job;
 	}
 	call->phase = CALL_DECIDED;
-	MHD_resume_connection(call->connection);
+	http_loop_decided(connection->loop, connection);
 }
 
 static enum MHD_Result submit(struct http_connection *connection)

@@ -70,16 +70,11 @@ static int compare_file(struct sqlite_store *store, const char *path, struct fil
 
 int sqlite_store_check_file(struct sqlite_store *store)
 {
-	int moved = 0;
 	int err;
 
 	if (store->failed)
 		return store->failed;
-	sqlite3_file_control(store->connection.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-	if (moved)
-		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
-			 "%s is not the file that was opened", store->path);
-	err = moved ? -ERR_STORE_MOVED : compare_file(store, store->path, &store->file);
+	err = compare_file(store, store->path, &store->file);
 	if (!err)
 		err = compare_file(store, store->wal_path, &store->wal);
 	return sqlite_store_failed(store, err);
@@ -332,6 +327,7 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		      struct buf *problem)
 {
 	struct connection *connection = &store->connection;
+	int moved = 0;
 	int err = gather_vfs_register(&store->vfs) == SQLITE_OK ? 0 : -ERR_INTERNAL;
 
 	if (!err)
@@ -346,6 +342,11 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		err = identify_file(store->path, &store->file);
 	if (!err)
 		err = identify_file(store->wal_path, &store->wal);
+	/* From here on the path is compared with what was identified. */
+	if (!err)
+		sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+	if (moved)
+		err = -ERR_STORE_MOVED;
 	if (err == -ERR_STORE_CORRUPT)
 		return store_tell_corrupt(store->path, connection->problem, problem);
 	if (err)
