@@ -88,6 +88,7 @@ struct http_server {
 	pthread_mutex_t lock;
 	struct http_connection *connections; /* guarded by lock */
 	size_t n_connections;                /* guarded by lock */
+	size_t most_connections;             /* guarded by lock: since memory was given back */
 };
 
 /* -ERR_SYSTEM; it must be stopped all the same. */

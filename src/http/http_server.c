@@ -10,6 +10,7 @@
 #include "orderhook/http_server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "orderhook/metrics.h"
 
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
+#define MANY_CONNECTIONS 128
 
 static void connection_opened(struct http_loop *loop, struct MHD_Connection *mhd,
 			      void **socket_context)
@@ -52,6 +54,8 @@ static void connection_opened(struct http_loop *loop, struct MHD_Connection *mhd
 		connection->next->prev = connection;
 	server->connections = connection;
 	server->n_connections++;
+	if (server->most_connections < server->n_connections)
+		server->most_connections = server->n_connections;
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -226,10 +230,21 @@ static void shut(struct http_connection *connection)
 		shutdown(connection->fd, SHUT_RD);
 }
 
+/* True when many connections have gone since it was last said. */
+static bool many_have_gone_locked(struct http_server *server)
+{
+	if (server->most_connections < MANY_CONNECTIONS ||
+	    server->n_connections > server->most_connections / 2)
+		return false;
+	server->most_connections = server->n_connections;
+	return true;
+}
+
 void http_server_sweep(struct http_server *server)
 {
 	int64_t now_us = clock_elapsed_us(server->options.clock);
 	bool draining = atomic_load(&server->draining);
+	bool have_gone;
 
 	pthread_mutex_lock(&server->lock);
 	for (struct http_connection *c = server->connections; c; c = c->next) {
@@ -242,7 +257,11 @@ void http_server_sweep(struct http_server *server)
 			shut(c);
 		}
 	}
+	have_gone = many_have_gone_locked(server);
 	pthread_mutex_unlock(&server->lock);
+	/* Of itself the allocator keeps the 32 KB of each. */
+	if (have_gone)
+		malloc_trim(0);
 }
 
 void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
