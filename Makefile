@@ -17,7 +17,7 @@ MAKEFLAGS += -j$(shell nproc) -s
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
-	python3-pytest-xdist clang clang-format sqlite3 curl git strace mandoc
+	python3-pytest-xdist clang clang-format sqlite3 curl git strace mandoc valgrind
 
 CSTD := -std=gnu17
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \

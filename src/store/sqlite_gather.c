@@ -8,7 +8,8 @@
  * writes after the sync of a commit; this connection's own reads hand over first. A write that
  * fails is told by whatever made it happen, so by the sync at the latest, and a transaction is as
  * little committed as if the write itself had said so. Until the place where bytes were lost is
- * written again, as the next transaction does, no sync succeeds.
+ * written again, as the next transaction does, no sync succeeds. A sync of a log that was not
+ * written since the last one is not made.
  *
  * Only the log passes through here; every other file is the system's own. A VFS belongs to one
  * store, so that it stands in front of whichever was the default one when the store was opened.
@@ -26,7 +27,9 @@ struct gather_file {
 	sqlite3_file *real; /* owned */
 	sqlite3_int64 at;   /* where the gathered bytes belong */
 	sqlite3_int64 lost_at;
-	int lost; /* the code of the write that failed, 0: none did */
+	int unsynced; /* something was written since the last sync, by this process or an earlier
+			 one */
+	int lost;     /* the code of the write that failed, 0: none did */
 	int len;
 	unsigned char *bytes; /* owned, GATHER_BYTES */
 };
@@ -46,6 +49,7 @@ static int hand_over(struct gather_file *file)
 	if (!len)
 		return SQLITE_OK;
 	file->len = 0;
+	file->unsynced = 1;
 	code = file->real->pMethods->xWrite(file->real, file->bytes, len, file->at);
 	if (code != SQLITE_OK && (!file->lost || file->at < file->lost_at)) {
 		file->lost = code;
@@ -65,8 +69,10 @@ static int gather_write(sqlite3_file *base, const void *bytes, int len, sqlite3_
 		return code;
 	if (file->lost && at <= file->lost_at)
 		file->lost = SQLITE_OK;
-	if (len > GATHER_BYTES)
+	if (len > GATHER_BYTES) {
+		file->unsynced = 1;
 		return file->real->pMethods->xWrite(file->real, bytes, len, at);
+	}
 	if (!file->len)
 		file->at = at;
 	memcpy(file->bytes + file->len, bytes, (size_t)len);
@@ -81,7 +87,12 @@ static int gather_sync(sqlite3_file *base, int flags)
 
 	if (code == SQLITE_OK)
 		code = file->lost;
-	return code == SQLITE_OK ? file->real->pMethods->xSync(file->real, flags) : code;
+	/* A checkpoint begins with a sync of the log, which each commit has synced already. */
+	if (code != SQLITE_OK || !file->unsynced)
+		return code;
+	code = file->real->pMethods->xSync(file->real, flags);
+	file->unsynced = code != SQLITE_OK;
+	return code;
 }
 
 static int gather_read(sqlite3_file *base, void *bytes, int len, sqlite3_int64 at)
@@ -97,6 +108,7 @@ static int gather_truncate(sqlite3_file *base, sqlite3_int64 size)
 	struct gather_file *file = gather_of(base);
 	int code = hand_over(file);
 
+	file->unsynced = 1;
 	return code == SQLITE_OK ? file->real->pMethods->xTruncate(file->real, size) : code;
 }
 
@@ -189,6 +201,7 @@ static int open_log(sqlite3_vfs *system, const char *name, struct gather_file *f
 	int code = SQLITE_NOMEM;
 
 	memset(file, 0, sizeof(*file));
+	file->unsynced = 1;
 	file->bytes = sqlite3_malloc(GATHER_BYTES);
 	file->real = sqlite3_malloc(system->szOsFile);
 	if (file->bytes && file->real) {

@@ -224,7 +224,7 @@ struct sqlite_store {
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
 		      struct store **ret, struct buf *problem);
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
-/* Copies the log into the database when it has grown by a thousand pages; always, when forced. */
+/* Copies the log into the database when it has grown by two hundred pages; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
 /* Are both files still the ones that were opened, and not shorter than they were? */
 int sqlite_store_check_file(struct sqlite_store *store);

@@ -19,7 +19,9 @@
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
-#define CHECKPOINT_PAGES 1000
+/* A checkpoint holds the writer up for the time of its sync, which is that of what it copies: many
+ * small ones instead of a few large ones are what keeps the slowest percent of callbacks short. */
+#define CHECKPOINT_PAGES 200
 #define WAL_HEADER_BYTES 32
 #define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
 #define WAL_FRAME_HEADER_BYTES 24

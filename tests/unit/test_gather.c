@@ -168,6 +168,32 @@ static void test_checkpoint_copies_what_was_gathered(void **state)
 	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "2");
 }
 
+static void test_log_is_synced_once_for_a_commit_and_its_checkpoint(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	spy.syncs = 0;
+	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
+	assert_int_equal(spy.syncs, 0);
+	take(f, "A", 30, 1, 1, "c");
+	assert_in_range(spy.syncs, 1, 2); /* the second is of the new log's header */
+}
+
+/* Nobody knows what a process that was killed had synced. */
+static void test_first_checkpoint_after_an_open_syncs_the_log(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	((struct sqlite_store *)f->store)->failed = -ERR_STORE_IO; /* so that the log stays */
+	close_store(f);
+	open_store(f);
+	spy.syncs = 0;
+	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
+	assert_int_equal(spy.syncs, 1);
+}
+
 /* Each asks the log itself, as SQLite does. */
 static void test_everything_but_a_write_hands_over_first(void **state)
 {
@@ -212,6 +238,7 @@ static void test_no_sync_succeeds_before_lost_bytes_are_written_again(void **sta
 	log->pMethods->xWrite(log, "ab", 2, 1000);
 	spy.syncs = 0;
 	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_OK);
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_OK);
 	assert_int_equal(spy.syncs, 1);
 	log->pMethods->xTruncate(log, 0);
 }
@@ -226,6 +253,8 @@ int main(void)
 		TEST(test_spilled_pages_are_read_back_and_rolled_back),
 		TEST(test_failed_write_fails_the_batch_and_the_next_one_passes),
 		TEST(test_checkpoint_copies_what_was_gathered),
+		TEST(test_log_is_synced_once_for_a_commit_and_its_checkpoint),
+		TEST(test_first_checkpoint_after_an_open_syncs_the_log),
 		TEST(test_everything_but_a_write_hands_over_first),
 		TEST(test_no_sync_succeeds_before_lost_bytes_are_written_again),
 	};
