@@ -180,6 +180,7 @@ static void take_forwarded(struct http_connection *connection)
 static int take_request_id(struct http_connection *connection)
 {
 	struct http_call *call = &connection->call;
+	int err;
 
 	if (!connection->trusted || !http_request_id_is(call->head.request_id))
 		http_request_id_make(&connection->server->request_ids, call->request_id);
@@ -187,7 +188,10 @@ static int take_request_id(struct http_connection *connection)
 		slice_copy(call->head.request_id, call->request_id, sizeof(call->request_id));
 	if (!call->head.endpoint)
 		return 0;
-	return buf_addf(&call->job->head, "(request-id): %s\r\n", call->request_id);
+	err = buf_add_string(&call->job->head, "(request-id): ");
+	if (!err)
+		err = buf_add_string(&call->job->head, call->request_id);
+	return err ? err : buf_add_string(&call->job->head, "\r\n");
 }
 
 static enum MHD_Result take_head(struct http_connection *connection, const char *url,
