@@ -19,7 +19,7 @@ MAKEFLAGS += -j$(JOBS) $(if $(V),,-s)
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
-	python3-pytest-xdist clang clang-format sqlite3 curl git strace mandoc
+	python3-pytest-xdist clang clang-format sqlite3 curl git strace mandoc valgrind
 
 CSTD := -std=gnu17
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -102,7 +102,12 @@ $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs)
 
-tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
+# Preloaded into the programs by tests; without a sanitizer's flags, which a preload cannot carry.
+$(BUILD)/tests/%.so: tests/lib/preload/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(OPTIMISE) $(WARNINGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
+
+tests-build: all $(UNIT_TESTS) $(TEST_HELPERS) $(BUILD)/tests/count_alloc.so $(BUILD)/bench/bench_store
 
 # Fuzz targets: with clang's libFuzzer in a tree that SANITIZE=fuzzer-no-link,… makes, anywhere else
 # with a driver that runs files.

@@ -1,7 +1,7 @@
 /*
- * The callback listener: one libmicrohttpd daemon with an internal POLL thread (not epoll: with
- * exactly 128, 256 or 512 busy connections the epoll loop of 0.9.75 stalls), its connections, their
- * deadlines, and an orderly end.
+ * The callback listener: libmicrohttpd driven by threads of ours (http_loop.c; its own epoll thread
+ * stalls with exactly 128, 256 or 512 busy connections), its connections, their deadlines, and an
+ * orderly end.
  */
 #pragma once
 

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "orderhook/store.h"
@@ -60,6 +61,19 @@ void writer_free(struct writer *writer);
 /* An empty job whose buffers hold up to body_limit bytes each; NULL without memory. */
 struct write_job *write_job_new(size_t body_limit);
 void write_job_free(struct write_job *job); /* NULL is fine */
+
+/* Idle jobs, to be used again with the room that their buffers have. For any thread. */
+struct write_job_pool {
+	pthread_mutex_t lock;
+	struct write_job *first; /* guarded by lock */
+	size_t n;                /* guarded by lock */
+};
+void write_job_pool_init(struct write_job_pool *pool);
+void write_job_pool_release(struct write_job_pool *pool);
+/* As write_job_new(). */
+struct write_job *write_job_take(struct write_job_pool *pool, size_t body_limit);
+/* As write_job_free(). */
+void write_job_give(struct write_job_pool *pool, struct write_job *job);
 
 /* 0 when a job submitted now would be queued; else the reason that writer_submit() would give. */
 int writer_ready(struct writer *writer);

@@ -67,8 +67,7 @@ UPDATE event SET deliveries = deliveries + 1 WHERE event_id = :event_id
 
 -- query: receive_order
 UPDATE orders
-SET first_received_ms = min(first_received_ms, :received_ms),
-    last_received_ms = max(last_received_ms, :received_ms)
+SET first_received_ms = :first_received_ms, last_received_ms = :last_received_ms
 WHERE order_id = :order_id
 
 -- query: insert_other

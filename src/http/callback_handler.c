@@ -153,7 +153,7 @@ void callback_end(struct http_connection *connection)
 {
 	struct http_call *call = &connection->call;
 
-	write_job_free(call->job);
+	write_job_give(&connection->server->jobs, call->job);
 	call->job = NULL;
 	endpoint_set_unref(call->endpoints);
 	call->endpoints = NULL;
@@ -180,6 +180,7 @@ static void take_forwarded(struct http_connection *connection)
 static int take_request_id(struct http_connection *connection)
 {
 	struct http_call *call = &connection->call;
+	int err;
 
 	if (!connection->trusted || !http_request_id_is(call->head.request_id))
 		http_request_id_make(&connection->server->request_ids, call->request_id);
@@ -187,7 +188,10 @@ static int take_request_id(struct http_connection *connection)
 		slice_copy(call->head.request_id, call->request_id, sizeof(call->request_id));
 	if (!call->head.endpoint)
 		return 0;
-	return buf_addf(&call->job->head, "(request-id): %s\r\n", call->request_id);
+	err = buf_add_string(&call->job->head, "(request-id): ");
+	if (!err)
+		err = buf_add_string(&call->job->head, call->request_id);
+	return err ? err : buf_add_string(&call->job->head, "\r\n");
 }
 
 static enum MHD_Result take_head(struct http_connection *connection, const char *url,
@@ -202,7 +206,7 @@ static enum MHD_Result take_head(struct http_connection *connection, const char 
 	call->endpoints = endpoint_set_ref(server->options.endpoints);
 	pthread_mutex_unlock(&server->lock);
 
-	call->job = write_job_new((size_t)max_body);
+	call->job = write_job_take(&server->jobs, (size_t)max_body);
 	if (!call->job)
 		return refuse(connection, -ERR_NOMEM);
 	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,
@@ -240,7 +244,7 @@ static void decided(struct write_job *job, void *waiter, bool abandoned)
 		call->job = job;
 	}
 	call->phase = CALL_DECIDED;
-	MHD_resume_connection(call->connection);
+	http_loop_decided(connection->loop, connection);
 }
 
 static enum MHD_Result submit(struct http_connection *connection)

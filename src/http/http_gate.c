@@ -205,7 +205,12 @@ static int check_type(const struct gate *gate, enum body_type *ret)
 /* The request line goes in front, once the endpoint is known and the token can be left out. */
 static int begin_text(struct buf *text, const char *method, const char *path, const char *version)
 {
-	return buf_addf(text, "%s %s %s\r\n", method, path, version);
+	const char *const parts[] = {method, " ", path, " ", version, "\r\n"};
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !err; i++)
+		err = buf_add_string(text, parts[i]);
+	return err;
 }
 
 int http_gate(struct MHD_Connection *connection, const struct endpoint_set *endpoints,

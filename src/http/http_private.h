@@ -37,8 +37,10 @@ struct http_call {
 
 struct http_connection {
 	struct http_server *server;
-	struct http_connection *next; /* guarded by the server's lock */
-	struct http_connection *prev; /* guarded by the server's lock */
+	struct http_loop *loop;
+	struct http_connection *next_decided; /* guarded by the loop's lock */
+	struct http_connection *next;         /* guarded by the server's lock */
+	struct http_connection *prev;         /* guarded by the server's lock */
 	int fd;
 	bool trusted; /* the peer is a trusted proxy */
 	bool fresh;   /* no request yet: the deadline counts from accept. The library thread's */
@@ -51,8 +53,28 @@ struct http_connection {
 	struct http_call call;
 };
 
+/* http_loop.c: a thread that drives one libmicrohttpd daemon. */
+struct http_loop {
+	struct http_server *server;
+	struct MHD_Daemon *daemon; /* owned; the thread's, while it runs */
+	pthread_t thread;
+	bool running;
+	int epoll_fd; /* the library's */
+	int wake_fd;  /* owned */
+	bool closed;  /* the thread's: a connection ended in this run of the library */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct http_connection *decided;      /* guarded by lock: to be resumed */
+	struct http_connection **decided_end; /* guarded by lock */
+	bool asleep;                          /* guarded by lock */
+	bool draining;                        /* guarded by lock */
+	bool quiesced;                        /* guarded by lock */
+	bool stopping;                        /* guarded by lock */
+};
+
 struct http_server {
-	struct MHD_Daemon *daemon;
+	struct http_loop *loops; /* owned */
+	size_t n_loops;
 	struct http_server_options options; /* endpoints and proxies: guarded by lock */
 	struct http_replies *replies;
 	_Atomic int64_t request_timeout_us;
@@ -61,11 +83,24 @@ struct http_server {
 	struct log_limit stored_lines;
 	struct log_limit trouble_lines;
 	struct http_request_ids request_ids;
+	struct write_job_pool jobs;
 	atomic_bool draining;
 	pthread_mutex_t lock;
 	struct http_connection *connections; /* guarded by lock */
 	size_t n_connections;                /* guarded by lock */
+	size_t most_connections;             /* guarded by lock: since memory was given back */
 };
+
+/* -ERR_SYSTEM; it must be stopped all the same. */
+int http_loop_init(struct http_loop *loop, struct http_server *server);
+/* Takes the daemon over and starts the thread. -ERR_SYSTEM. */
+int http_loop_start(struct http_loop *loop, struct MHD_Daemon *daemon);
+/* For any thread: the connection's call is decided, and is to be resumed. */
+void http_loop_decided(struct http_loop *loop, struct http_connection *connection);
+/* Returns when the loop accepts no more. */
+void http_loop_drain(struct http_loop *loop);
+/* Ends thread and daemon. The listening socket must have been taken away by http_loop_drain(). */
+void http_loop_stop(struct http_loop *loop);
 
 /* http_server.c: what notify_connection() keeps with a connection; NULL when it had no memory. */
 struct http_connection *http_connection_of(struct MHD_Connection *mhd);

@@ -10,6 +10,7 @@
 #include "orderhook/http_server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,10 +22,12 @@
 #include "orderhook/metrics.h"
 
 #define CONNECTION_MEMORY_BYTES (32 * 1024)
+#define MANY_CONNECTIONS 128
 
-static void connection_opened(struct http_server *server, struct MHD_Connection *mhd,
+static void connection_opened(struct http_loop *loop, struct MHD_Connection *mhd,
 			      void **socket_context)
 {
+	struct http_server *server = loop->server;
 	struct http_connection *connection = calloc(1, sizeof(*connection));
 	const union MHD_ConnectionInfo *info;
 
@@ -32,6 +35,7 @@ static void connection_opened(struct http_server *server, struct MHD_Connection 
 	if (!connection)
 		return; /* the URI callback finds none and the request is dropped */
 	connection->server = server;
+	connection->loop = loop;
 	connection->fresh = true;
 	atomic_init(&connection->idle, true);
 	info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -50,6 +54,8 @@ static void connection_opened(struct http_server *server, struct MHD_Connection 
 		connection->next->prev = connection;
 	server->connections = connection;
 	server->n_connections++;
+	if (server->most_connections < server->n_connections)
+		server->most_connections = server->n_connections;
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -77,7 +83,9 @@ static void notify_connection(void *cls, struct MHD_Connection *mhd, void **sock
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		connection_opened(cls, mhd, socket_context);
 	} else {
-		connection_closed(cls, *socket_context);
+		struct http_loop *loop = cls;
+		loop->closed = true;
+		connection_closed(loop->server, *socket_context);
 		*socket_context = NULL;
 	}
 }
@@ -149,33 +157,51 @@ static void library_log(void *cls, const char *format, va_list args)
 	log_debug("libmicrohttpd: %s", line);
 }
 
-static struct MHD_Daemon *start_daemon(struct http_server *server)
+static struct MHD_Daemon *start_daemon(struct http_loop *loop, unsigned connection_limit)
 {
-	const struct http_server_options *options = &server->options;
-	unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
-			 MHD_USE_ERROR_LOG;
-	struct MHD_OptionItem more[2] = {{MHD_OPTION_END, 0, NULL}, {MHD_OPTION_END, 0, NULL}};
+	const struct http_server_options *options = &loop->server->options;
+	unsigned flags =
+		MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
-	/* A pool of one thread would be a second thread for nothing. */
-	if (options->threads > 1)
-		more[0] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE,
-						  (intptr_t)options->threads, NULL};
 	return MHD_start_daemon(
-		flags, 0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
+		flags, 0, NULL, NULL, handle, NULL, MHD_OPTION_EXTERNAL_LOGGER, library_log, NULL,
 		MHD_OPTION_LISTEN_SOCKET, options->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		options->connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
+		connection_limit, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)((options->keepalive_timeout_ms + 999) / 1000),
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
 		MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_NOTIFY_CONNECTION, notify_connection,
-		server, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, server,
-		MHD_OPTION_URI_LOG_CALLBACK, notify_uri, server, MHD_OPTION_UNESCAPE_CALLBACK,
-		keep_escapes, NULL, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+		loop, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, NULL,
+		MHD_OPTION_URI_LOG_CALLBACK, notify_uri, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+		keep_escapes, NULL, MHD_OPTION_END);
+}
+
+/* Each loop takes its share of the connections. */
+static int start_loops(struct http_server *server)
+{
+	unsigned limit = server->options.connection_limit;
+	unsigned threads = server->options.threads;
+	int err = 0;
+
+	server->loops = calloc(threads, sizeof(*server->loops));
+	if (!server->loops)
+		return -ERR_NOMEM;
+	for (unsigned i = 0; i < threads && !err; i++) {
+		struct http_loop *loop = &server->loops[server->n_loops++];
+		struct MHD_Daemon *daemon;
+		err = http_loop_init(loop, server);
+		if (err)
+			break;
+		daemon = start_daemon(loop, limit / threads + (i < limit % threads));
+		err = daemon ? http_loop_start(loop, daemon) : -ERR_SYSTEM;
+	}
+	return err;
 }
 
 int http_server_start(const struct http_server_options *options, struct http_server **ret)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
 	const struct endpoint *first = endpoint_set_get(options->endpoints, 0);
+	int err;
 
 	if (!server)
 		return -ERR_NOMEM;
@@ -186,11 +212,10 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 	atomic_init(&server->log_rate, options->log_rate);
 	http_request_id_seed(&server->request_ids);
 	pthread_mutex_init(&server->lock, NULL);
+	write_job_pool_init(&server->jobs);
 	server->replies = http_replies_new(first->platform);
-	if (server->replies)
-		server->daemon = start_daemon(server);
-	if (!server->daemon) {
-		int err = server->replies ? -ERR_SYSTEM : -ERR_NOMEM;
+	err = server->replies ? start_loops(server) : -ERR_NOMEM;
+	if (err) {
 		http_server_stop(server);
 		return err;
 	}
@@ -205,10 +230,21 @@ static void shut(struct http_connection *connection)
 		shutdown(connection->fd, SHUT_RD);
 }
 
+/* True when many connections have gone since it was last said. */
+static bool many_have_gone_locked(struct http_server *server)
+{
+	if (server->most_connections < MANY_CONNECTIONS ||
+	    server->n_connections > server->most_connections / 2)
+		return false;
+	server->most_connections = server->n_connections;
+	return true;
+}
+
 void http_server_sweep(struct http_server *server)
 {
 	int64_t now_us = clock_elapsed_us(server->options.clock);
 	bool draining = atomic_load(&server->draining);
+	bool have_gone;
 
 	pthread_mutex_lock(&server->lock);
 	for (struct http_connection *c = server->connections; c; c = c->next) {
@@ -221,7 +257,11 @@ void http_server_sweep(struct http_server *server)
 			shut(c);
 		}
 	}
+	have_gone = many_have_gone_locked(server);
 	pthread_mutex_unlock(&server->lock);
+	/* Of itself the allocator keeps the 32 KB of each. */
+	if (have_gone)
+		malloc_trim(0);
 }
 
 void http_server_reload(struct http_server *server, struct endpoint_set *endpoints,
@@ -245,7 +285,8 @@ void http_server_reload(struct http_server *server, struct endpoint_set *endpoin
 void http_server_drain(struct http_server *server)
 {
 	atomic_store(&server->draining, true);
-	MHD_quiesce_daemon(server->daemon);
+	for (size_t i = 0; i < server->n_loops; i++)
+		http_loop_drain(&server->loops[i]);
 }
 
 size_t http_server_connections(struct http_server *server)
@@ -260,12 +301,13 @@ void http_server_stop(struct http_server *server)
 {
 	if (!server)
 		return;
-	if (server->daemon) {
-		if (!atomic_load(&server->draining))
-			http_server_drain(server);
-		MHD_stop_daemon(server->daemon);
-	}
+	if (!atomic_load(&server->draining))
+		http_server_drain(server);
+	for (size_t i = 0; i < server->n_loops; i++)
+		http_loop_stop(&server->loops[i]);
+	free(server->loops);
 	http_replies_free(server->replies);
+	write_job_pool_release(&server->jobs);
 	endpoint_set_unref(server->options.endpoints);
 	pthread_mutex_destroy(&server->lock);
 	free(server);

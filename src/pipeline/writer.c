@@ -23,38 +23,10 @@
 #include "writer_private.h"
 
 enum job_state {
-	JOB_WAITED = 0,
+	JOB_WAITED = 0, /* as write_job.c makes it */
 	JOB_DONE,
 	JOB_ABANDONED
 };
-
-struct write_job *write_job_new(size_t body_limit)
-{
-	struct write_job *job = malloc(sizeof(*job));
-
-	if (!job)
-		return NULL;
-	memset(&job->item, 0, sizeof(job->item));
-	job->machine = NULL;
-	job->done = NULL;
-	job->waiter = NULL;
-	job->next = NULL;
-	job->endpoint[0] = '\0';
-	job->remote[0] = '\0';
-	buf_init(&job->body, body_limit);
-	buf_init(&job->head, 64 * 1024);
-	atomic_init(&job->state, JOB_WAITED);
-	return job;
-}
-
-void write_job_free(struct write_job *job)
-{
-	if (!job)
-		return;
-	buf_release(&job->body);
-	buf_release(&job->head);
-	free(job);
-}
 
 static int refusal_locked(const struct writer *writer)
 {

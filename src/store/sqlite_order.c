@@ -83,8 +83,13 @@ int order_find(struct sqlite_store *store, int64_t endpoint_id, const char *iss_
 	       struct order_row *ret)
 {
 	struct statement *statement = &store->statements[W_find_order];
+	const struct order_row *kept = order_cache_find(&store->orders, endpoint_id, iss_order_no);
 	int err;
 
+	if (kept) {
+		*ret = *kept;
+		return 0;
+	}
 	memset(ret, 0, sizeof(*ret));
 	bind_int(statement, P_endpoint_id, endpoint_id);
 	bind_text(statement, P_iss_order_no, iss_order_no);
@@ -189,9 +194,13 @@ int order_save(struct sqlite_store *store, int64_t endpoint_id, const char *iss_
 		bind_text_or_null(statement, P_shop_id, row->known.shop_id);
 	}
 	err = statement_run(&store->connection, statement);
-	if (!err && !exists)
+	if (err)
+		return err;
+	if (!exists)
 		row->order_id = sqlite3_last_insert_rowid(store->connection.db);
-	return err;
+	row->known.exists = true;
+	order_cache_keep(&store->orders, endpoint_id, iss_order_no, row);
+	return 0;
 }
 
 int order_bind(struct sqlite_store *store, const struct order_row *row)

@@ -10,6 +10,7 @@
 
 #include "orderhook/store.h"
 #include "sql_text.h"
+#include "sqlite_gather.h"
 #include "store_head.h"
 #include "store_lock.h"
 
@@ -81,6 +82,8 @@ int connection_exec(struct connection *connection, const char *sql);
 int connection_pragma_int(struct connection *connection, const char *sql, int64_t *ret);
 /* Opens with flags of sqlite3_open_v2(); immutable: nobody writes it and no log lies beside it. */
 int connection_open(struct connection *connection, const char *path, int flags, bool immutable);
+/* The same for the store's writer, through the VFS of that name. */
+int connection_open_writer(struct connection *connection, const char *path, const char *vfs);
 /* Statements must have been released. */
 void connection_close(struct connection *connection);
 /* What holds for every connection: nothing in the file is trusted. Reads the file. */
@@ -178,8 +181,16 @@ struct held_ring {
 	int64_t limit_bytes;
 };
 
+/* sqlite_order_cache.c: rows of orders as the last batches left them. */
+struct order_cache {
+	struct order_slot *slots; /* owned; NULL: nothing is kept */
+	uint64_t generation;      /* slots of another one are empty */
+	unsigned version;         /* the pager's, after the last batch */
+};
+
 struct sqlite_store {
 	struct store store; /* first: a struct store * is one of these */
+	struct gather_vfs vfs;
 	struct connection connection;
 	struct statement statements[W_MAX];
 	struct store_lock lock;
@@ -200,6 +211,7 @@ struct sqlite_store {
 	size_t n_endpoints;
 
 	struct batch_tally tally;
+	struct order_cache orders;
 	struct order_event *history; /* owned */
 	size_t history_cap;
 
@@ -212,7 +224,7 @@ struct sqlite_store {
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
 		      struct store **ret, struct buf *problem);
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
-/* Copies the log into the database when it has grown by a thousand pages; always, when forced. */
+/* Copies the log into the database when it has grown by two hundred pages; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
 /* Are both files still the ones that were opened, and not shorter than they were? */
 int sqlite_store_check_file(struct sqlite_store *store);
@@ -280,6 +292,20 @@ int order_history(struct sqlite_store *store, const struct order_row *row,
 int order_save(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
 	       struct order_row *row);
 int order_bind(struct sqlite_store *store, const struct order_row *row);
+
+void order_cache_init(struct order_cache *cache);
+void order_cache_release(struct order_cache *cache);
+/* After BEGIN: what was kept stands only if nobody has committed since the last batch. */
+void order_cache_begin(struct order_cache *cache, struct connection *connection);
+void order_cache_committed(struct order_cache *cache, struct connection *connection);
+/* NULL when it is not kept. */
+const struct order_row *order_cache_find(struct order_cache *cache, int64_t endpoint_id,
+					 const char *name);
+void order_cache_keep(struct order_cache *cache, int64_t endpoint_id, const char *name,
+		      const struct order_row *row);
+/* For whoever rolls back, or changes rows of orders in a batch's transaction without order_save().
+ */
+void order_cache_forget(struct order_cache *cache);
 
 /* ------------------------------------------------------------------ the reader --------- */
 

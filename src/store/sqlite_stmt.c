@@ -140,25 +140,17 @@ static void configure_sqlite(void)
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-int connection_open(struct connection *connection, const char *path, int flags, bool immutable)
+static int open_named(struct connection *connection, const char *name, int flags, const char *vfs)
 {
 	static pthread_once_t configured = PTHREAD_ONCE_INIT;
-	BUF_AUTO struct buf uri = BUF_INIT(16 * 1024);
-	const char *name = path;
 	int code;
 
 	pthread_once(&configured, configure_sqlite);
 	connection->db = NULL;
 	connection->problem[0] = '\0';
-	if (immutable) {
-		if (add_immutable_uri(path, &uri))
-			return -ERR_NOMEM;
-		name = uri.data;
-		flags |= SQLITE_OPEN_URI;
-	}
 	/* Each connection is used by one thread at a time. */
 	code = sqlite3_open_v2(name, &connection->db,
-			       flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+			       flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 	if (!connection->db)
 		return -ERR_NOMEM;
 	if (code != SQLITE_OK) {
@@ -167,6 +159,22 @@ int connection_open(struct connection *connection, const char *path, int flags, 
 		return err;
 	}
 	return 0;
+}
+
+int connection_open(struct connection *connection, const char *path, int flags, bool immutable)
+{
+	BUF_AUTO struct buf uri = BUF_INIT(16 * 1024);
+
+	if (!immutable)
+		return open_named(connection, path, flags, NULL);
+	if (add_immutable_uri(path, &uri))
+		return -ERR_NOMEM;
+	return open_named(connection, uri.data, flags | SQLITE_OPEN_URI, NULL);
+}
+
+int connection_open_writer(struct connection *connection, const char *path, const char *vfs)
+{
+	return open_named(connection, path, SQLITE_OPEN_READWRITE, vfs);
 }
 
 void connection_close(struct connection *connection)

@@ -19,7 +19,9 @@
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
-#define CHECKPOINT_PAGES 1000
+/* A checkpoint holds the writer up for the time of its sync, which is that of what it copies: many
+ * small ones instead of a few large ones are what keeps the slowest percent of callbacks short. */
+#define CHECKPOINT_PAGES 200
 #define WAL_HEADER_BYTES 32
 #define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
 #define WAL_FRAME_HEADER_BYTES 24
@@ -70,16 +72,11 @@ static int compare_file(struct sqlite_store *store, const char *path, struct fil
 
 int sqlite_store_check_file(struct sqlite_store *store)
 {
-	int moved = 0;
 	int err;
 
 	if (store->failed)
 		return store->failed;
-	sqlite3_file_control(store->connection.db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-	if (moved)
-		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
-			 "%s is not the file that was opened", store->path);
-	err = moved ? -ERR_STORE_MOVED : compare_file(store, store->path, &store->file);
+	err = compare_file(store, store->path, &store->file);
 	if (!err)
 		err = compare_file(store, store->wal_path, &store->wal);
 	return sqlite_store_failed(store, err);
@@ -221,8 +218,10 @@ static void release(struct sqlite_store *store)
 		statement_release(&store->statements[i]);
 	if (store->connection.db)
 		connection_close(&store->connection);
+	gather_vfs_unregister(&store->vfs);
 	store_head_close(&store->head_file);
 	store_lock_release(&store->lock);
+	order_cache_release(&store->orders);
 	free(store->history);
 	free(store->wal_path);
 	free(store->path);
@@ -273,6 +272,7 @@ static struct sqlite_store *store_new(const char *path)
 	store->lock.fd = -1;
 	store->head_file.fd = -1;
 	store->ring.limit_bytes = HELD_DEFAULT_BYTES;
+	order_cache_init(&store->orders);
 	store->path = strdup(path);
 	if (!store->path || asprintf(&store->wal_path, "%s-wal", path) < 0) {
 		store->wal_path = NULL;
@@ -329,8 +329,11 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		      struct buf *problem)
 {
 	struct connection *connection = &store->connection;
-	int err = connection_open(connection, store->path, SQLITE_OPEN_READWRITE, false);
+	int moved = 0;
+	int err = gather_vfs_register(&store->vfs) == SQLITE_OK ? 0 : -ERR_INTERNAL;
 
+	if (!err)
+		err = connection_open_writer(connection, store->path, store->vfs.name);
 	if (!err)
 		err = set_up(store, migrations);
 	if (!err && sqlite3_db_readonly(connection->db, "main")) {
@@ -341,6 +344,11 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		err = identify_file(store->path, &store->file);
 	if (!err)
 		err = identify_file(store->wal_path, &store->wal);
+	/* From here on the path is compared with what was identified. */
+	if (!err)
+		sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+	if (moved)
+		err = -ERR_STORE_MOVED;
 	if (err == -ERR_STORE_CORRUPT)
 		return store_tell_corrupt(store->path, connection->problem, problem);
 	if (err)

@@ -273,8 +273,8 @@ static int add_event(struct sqlite_store *store, struct store_item *item, int64_
 	return err ? err : insert_event(store, item, event, row, judgement);
 }
 
-static int count_duplicate(struct sqlite_store *store, const struct event *event,
-			   const struct order_row *row, int64_t first_id)
+static int count_duplicate(struct sqlite_store *store, int64_t endpoint_id,
+			   const struct event *event, struct order_row *row, int64_t first_id)
 {
 	struct statement *statement = &store->statements[W_count_delivery];
 	int err;
@@ -283,10 +283,16 @@ static int count_duplicate(struct sqlite_store *store, const struct event *event
 	err = statement_run(&store->connection, statement);
 	if (err)
 		return err;
+	row->first_received_ms = least(row->first_received_ms, event->received_ms);
+	row->last_received_ms = most(row->last_received_ms, event->received_ms);
 	statement = &store->statements[W_receive_order];
-	bind_int(statement, P_received_ms, event->received_ms);
+	bind_int(statement, P_first_received_ms, row->first_received_ms);
+	bind_int(statement, P_last_received_ms, row->last_received_ms);
 	bind_int(statement, P_order_id, row->order_id);
-	return statement_run(&store->connection, statement);
+	err = statement_run(&store->connection, statement);
+	if (!err)
+		order_cache_keep(&store->orders, endpoint_id, event->iss_order_no, row);
+	return err;
 }
 
 static int write_order_event(struct sqlite_store *store, struct store_item *item,
@@ -308,7 +314,7 @@ static int write_order_event(struct sqlite_store *store, struct store_item *item
 	item->result.from_sub_status = judgement.from_sub_status;
 	if (judgement.verdict == VERDICT_DUPLICATE) {
 		item->result.event_id = judgement.duplicate_of;
-		return count_duplicate(store, event, &row, judgement.duplicate_of);
+		return count_duplicate(store, endpoint_id, event, &row, judgement.duplicate_of);
 	}
 	if (event->stale) {
 		item->result = (struct store_result){.err = -ERR_TIMESTAMP_STALE};
@@ -375,6 +381,7 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 
 	if (err)
 		return err;
+	order_cache_begin(&store->orders, connection);
 	err = write_items(store, items, n);
 	if (!err)
 		err = held_write(store);
@@ -383,10 +390,12 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 	if (err) {
 		store->n_endpoints = n_endpoints;
 		held_ended(store, false);
+		order_cache_forget(&store->orders);
 		roll_back(store);
 		return err;
 	}
 	held_ended(store, true);
+	order_cache_committed(&store->orders, connection);
 	store->head.event_id = store->tally.next_event_id - 1;
 	memcpy(store->head.link, store->tally.link, CHAIN_BYTES);
 	store_head_write(&store->head_file, &store->head);

@@ -3,7 +3,7 @@
 `make bench` builds the programs and runs this. Environment: BENCH_SECONDS (of one measurement, 3),
 BENCH_RUNS (3; the median counts), BENCH_FILL (events in the large store, 10000000; 0 leaves it
 out), BENCH_ONLY (words of section names). Results go to build/bench: results.json, table.md,
-plot.svg.
+plot.svg. tests/bench/publish.py writes them into the documents.
 
 Every acknowledgement is compared with the store afterwards; a run in which one is missing fails.
 """
@@ -244,6 +244,7 @@ class Bench:
         self.sqlite_run(store, 512, "--fill", FILL)
         print(f"filled {FILL} events in {time.monotonic() - began:.0f} s, "
               f"{os.path.getsize(store) / FILL:.0f} bytes each", flush=True)
+        self.results["fill"] = {"events": FILL}
         with Daemon(self.dir, "large", store=store) as daemon:
             self.say("orderhookd 64, large store", repeat(lambda: daemon.load(64)))
             daemon.load(1000)
@@ -380,9 +381,9 @@ def machine():
             f"{time.strftime('%Y-%m-%d')}")
 
 
-def table(results):
-    lines = [f"Machine: {machine()}. {SECONDS} s a run, medians of {RUNS} runs, WAL and "
-             "synchronous=FULL, client on the same cores.", "",
+def table(results, run):
+    lines = [f"Machine: {run['machine']}. {run['seconds']} s a run, medians of {run['runs']} runs, "
+             "WAL and synchronous=FULL, client on the same cores.", "",
              "| measured | a second | p50 µs | p99 µs | p99.9 µs | daemon µs | client µs |",
              "|---|---:|---:|---:|---:|---:|---:|"]
     for name, r in results.items():
@@ -404,12 +405,14 @@ def main():
         bench.run()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    text = table(bench.results)
+    run = {"machine": machine(), "seconds": SECONDS, "runs": RUNS, "fill": FILL,
+           "results": bench.results}
+    text = table(bench.results, run)
     with open(f"{OUT}/results.json", "w") as f:
-        json.dump({"machine": machine(), "results": bench.results}, f, indent=1)
+        json.dump(run, f, indent=1)
     with open(f"{OUT}/table.md", "w") as f:
         f.write(text)
-    svg.write(f"{OUT}/plot.svg", bench.results, machine())
+    svg.write(f"{OUT}/plot.svg", bench.results, run["machine"])
     print("\n" + text + f"\nwritten: {os.path.relpath(OUT, ROOT)}/table.md, plot.svg, results.json")
     return 0
 

@@ -1,10 +1,12 @@
-"""The benchmark's plot: callbacks a second and latency against connections, and SQLite's rate
-against the events of a transaction. Plain SVG, drawn here, readable on white and on dark."""
+"""The benchmark's plot: callbacks a second and latency against connections, against the size of a
+batch and against the size of the store. Plain SVG, drawn here, readable on white and on dark."""
 
-WIDTH, HEIGHT = 960, 420
+WIDTH, HEIGHT = 1180, 420
 LEFT, RIGHT, TOP, BOTTOM = 70, 24, 56, 56
 COLOURS = {"orderhookd": "#1f6feb", "SQLite alone": "#8250df", "bare HTTP echo": "#bc4c00",
-           "p50": "#1a7f37", "p99": "#cf222e"}
+           "p50": "#1a7f37", "p99": "#cf222e", "p99.9": "#953800"}
+COUNTS = (1, 4, 16, 64, 128, 256, 512, 1000)
+BATCHES = (1, 8, 16, 64, 256, 512)
 
 
 class Panel:
@@ -60,31 +62,47 @@ def round_up(value):
         power *= 10
 
 
+def panel(index, title, unit, lines):
+    """lines: name to points; those without points are left out, as is a panel without lines."""
+    lines = {name: points for name, points in lines.items() if points}
+    if not lines:
+        return []
+    width = (WIDTH - 4 * LEFT - RIGHT) / 4
+    xs = sorted({x for points in lines.values() for x, _ in points})
+    top = round_up(max(y for points in lines.values() for _, y in points))
+    axes = Panel(LEFT + index * (LEFT + width), width, title, xs, top, unit)
+    out = axes.frame()
+    for i, (name, points) in enumerate(lines.items()):
+        out += axes.line(name, points, i * width / len(lines))
+    return out
+
+
+def by_store(results, value):
+    fill = results.get("fill", {}).get("events")
+    pairs = ((0, "orderhookd 64"), (fill, "orderhookd 64, large store"))
+    return [(x, results[name][value]) for x, name in pairs if x is not None and name in results]
+
+
+def by_batch(results):
+    """With 256 connections, so that a batch is as large as it may be; 512 is the default."""
+    points = series(results, "orderhookd 256 batch_limit {}", BATCHES, "per_second")
+    if points and "orderhookd 256" in results:
+        points.append((512, results["orderhookd 256"]["per_second"]))
+    return points
+
+
 def write(path, results, machine):
-    counts = [1, 4, 16, 64, 128, 256, 512, 1000]
-    ours = series(results, "orderhookd {}", counts, "per_second")
-    echo = series(results, "echo {}", counts, "per_second")
-    alone = series(results, "sqlite {}", [1, 16, 64, 256, 512], "per_second")
-    if not ours:
-        return
-    xs = [x for x, _ in ours]
-    echo = [(x, y) for x, y in echo if x in xs]
-    width = (WIDTH - 3 * LEFT - RIGHT) / 3
-    rate_top = round_up(max(y for _, y in ours + echo))
-    rates = Panel(LEFT, width, "durable callbacks a second", xs, rate_top, "connections")
-    p99 = series(results, "orderhookd {}", counts, "p99_us")
-    latency = Panel(2 * LEFT + width, width, "latency, µs", xs,
-                    round_up(max(y for _, y in p99)), "connections")
-    out = rates.frame() + rates.line("orderhookd", ours, 0)
-    if echo:
-        out += rates.line("bare HTTP echo", echo, 90)
-    out += latency.frame() + latency.line("p99", p99, 40)
-    out += latency.line("p50", series(results, "orderhookd {}", counts, "p50_us"), 0)
-    if alone:
-        panel = Panel(3 * LEFT + 2 * width, width, "SQLite alone, events a second",
-                      [x for x, _ in alone], round_up(max(y for _, y in alone)),
-                      "events in a transaction")
-        out += panel.frame() + panel.line("SQLite alone", alone, 0)
+    counted = {name: series(results, "orderhookd {}", COUNTS, key) for name, key in
+               (("p50", "p50_us"), ("p99", "p99_us"), ("p99.9", "p999_us"))}
+    out = panel(0, "durable callbacks a second", "connections", {
+        "orderhookd": series(results, "orderhookd {}", COUNTS, "per_second"),
+        "bare HTTP echo": series(results, "echo {}", COUNTS, "per_second")})
+    out += panel(1, "latency, µs", "connections", counted)
+    out += panel(2, "a second, by size of a batch", "events in a transaction", {
+        "orderhookd": by_batch(results),
+        "SQLite alone": series(results, "sqlite {}", BATCHES, "per_second")})
+    out += panel(3, "a second, by size of the store", "events in the store", {
+        "orderhookd": by_store(results, "per_second")})
     with open(path, "w") as f:
         f.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" '
                 f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11" '

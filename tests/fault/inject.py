@@ -11,8 +11,9 @@ did not send; a start afterwards recovers, and the platform's retry is acknowled
 
 A failing call is not carried out, so calls that cannot fail without effect in a real kernel are
 left alone: futex (a wake-up would be lost), eventfds, unlocking, close, munmap, brk (it fails by
-returning what was, which strace cannot say), poll (no signal reaches a thread that polls), and the
-calls that never fail.
+returning what was, which strace cannot say), poll (no signal reaches a thread that polls),
+epoll_ctl (adding can fail, removing cannot, and strace cannot tell them apart), and the calls that
+never fail.
 
     tests/fault/inject.py kill
     tests/fault/inject.py fail --sample 60 --seed 1
@@ -39,7 +40,7 @@ from conftest import Daemon, TOKEN, body_of, callback, request, wait_until  # no
 
 PATH = "/callback/shansong/" + TOKEN
 LIMIT_S = 5
-CHECKPOINT_BYTES = 1010 * (4096 + 24)
+CHECKPOINT_BYTES = 32 + 200 * (4096 + 24)
 DISK = ("EIO", "ENOSPC")
 ERRORS = {
     "openat": ("EIO", "EMFILE", "ENOSPC"), "read": ("EIO", "EINTR"), "pread64": ("EIO", "EINTR"),

@@ -41,12 +41,15 @@ MUTANTS = {
     "no sync before the answer": ("src/store/sqlite_store.c", [
         ("PRAGMA synchronous = FULL;", "PRAGMA synchronous = OFF;")],
         pytest("test_9_fault_calls", "the_answer_comes_after_the_sync")),
+    "frames kept back at the sync": ("src/store/sqlite_gather.c", [
+        ("int code = hand_over(file);\n\n\tif (code == SQLITE_OK)\n\t\tcode = file->lost;",
+         "int code = file->len > 100000 ? hand_over(file) : SQLITE_OK;")], KILL),
     "written on after a failed sync": ("src/store/sqlite_store.c", [
         ("store->failed = err;", "(void)store;")],
         pytest("test_9_fault_calls", "failed_sync")),
     "no check of the files": ("src/store/sqlite_store.c", [
-        ("\tif (store->failed)\n\t\treturn store->failed;\n\tsqlite3_file_control",
-         "\tif (store->path)\n\t\treturn 0;\n\tsqlite3_file_control")],
+        ("\tif (store->failed)\n\t\treturn store->failed;\n\terr = compare_file",
+         "\tif (store->path)\n\t\treturn 0;\n\terr = compare_file")],
         pytest("test_9_fault_disk", "harmed_under_the_daemon")),
     "duplicate not recognised": ("src/store/sqlite_write.c", [
         ("judgement.verdict == VERDICT_DUPLICATE", "judgement.verdict == VERDICT_MAX")], KILL),

@@ -298,3 +298,28 @@ def test_no_stall_with_so_many_busy_connections(served, connections):
     (count,), = served.rows(
         "SELECT count(*) FROM order_log WHERE iss_order_no LIKE ?", f"busy-{connections}-%")
     assert count == rounds * connections
+
+
+def test_at_the_connection_limit_a_caller_is_served_when_another_leaves(make_daemon):
+    daemon = make_daemon(server={"connection_limit": "16"}).init().start()
+    opened = [daemon.connect() for _ in range(17)]
+    for i, connection in enumerate(opened):
+        connection.send(request(PATH, body_of(callback(f"limit-{i}"))))
+    for connection in opened[:16]:
+        assert connection.reply().status == 200
+    opened[0].close()
+    assert opened[16].reply().status == 200
+    for connection in opened[1:]:
+        connection.close()
+    assert daemon.stop() == 0
+
+
+def test_two_listener_threads_serve_and_stop_together(make_daemon):
+    daemon = make_daemon(server={"threads": "2"}).init().start()
+    opened = [daemon.connect() for _ in range(20)]
+    for i, connection in enumerate(opened):
+        connection.send(request(PATH, body_of(callback(f"threads-{i}"))))
+    for connection in opened:
+        assert connection.reply().status == 200
+    assert daemon.stop() == 0
+    assert daemon.rows("SELECT count(*) FROM order_log") == [(20,)]

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,9 +24,7 @@ struct mhd_fake {
 	char *names[MHD_FAKE_HEADERS_MAX];
 	char *values[MHD_FAKE_HEADERS_MAX];
 	size_t n_headers;
-	pthread_mutex_t lock;
-	pthread_cond_t resumed;
-	bool suspended; /* guarded by lock */
+	bool suspended;
 	/* The answer. */
 	int answers;
 	unsigned status;
@@ -36,6 +35,8 @@ struct mhd_fake {
 };
 
 static struct mhd_fake fake;
+/* A loop that always sleeps, so that what is decided wakes it; nothing runs in it. */
+static struct http_loop fake_loop;
 
 static struct MHD_Connection *fake_mhd(void)
 {
@@ -62,18 +63,13 @@ int MHD_get_connection_values(struct MHD_Connection *mhd, enum MHD_ValueKind kin
 void MHD_suspend_connection(struct MHD_Connection *mhd)
 {
 	(void)mhd;
-	pthread_mutex_lock(&fake.lock);
 	fake.suspended = true;
-	pthread_mutex_unlock(&fake.lock);
 }
 
 void MHD_resume_connection(struct MHD_Connection *mhd)
 {
 	(void)mhd;
-	pthread_mutex_lock(&fake.lock);
 	fake.suspended = false;
-	pthread_cond_broadcast(&fake.resumed);
-	pthread_mutex_unlock(&fake.lock);
 }
 
 struct MHD_Response *MHD_create_response_from_buffer(size_t size, void *buffer,
@@ -114,9 +110,10 @@ void MHD_destroy_response(struct MHD_Response *response)
 static void fake_begin(struct http_server *server, char *text)
 {
 	memset(&fake, 0, sizeof(fake));
-	pthread_mutex_init(&fake.lock, NULL);
-	pthread_cond_init(&fake.resumed, NULL);
+	assert_int_equal(http_loop_init(&fake_loop, server), 0);
+	fake_loop.asleep = true;
 	fake.connection.server = server;
+	fake.connection.loop = &fake_loop;
 	buf_init(&fake.connection.scratch, 1 << 20);
 	for (char *line = text; *line;) {
 		char *end = strchr(line, '\n');
@@ -132,10 +129,14 @@ static void fake_begin(struct http_server *server, char *text)
 
 static void fake_wait_resumed(void)
 {
-	pthread_mutex_lock(&fake.lock);
-	while (fake.suspended)
-		pthread_cond_wait(&fake.resumed, &fake.lock);
-	pthread_mutex_unlock(&fake.lock);
+	struct pollfd woken = {.fd = fake_loop.wake_fd, .events = POLLIN};
+
+	if (!fake.suspended)
+		return;
+	assert_int_equal(poll(&woken, 1, 20000), 1);
+	pthread_mutex_lock(&fake_loop.lock);
+	assert_ptr_equal(fake_loop.decided, &fake.connection);
+	pthread_mutex_unlock(&fake_loop.lock);
 }
 
 /* One call of the handler, as the library makes them: head, body, end, and once more when resumed.
@@ -155,6 +156,5 @@ static void fake_end(void)
 {
 	callback_end(&fake.connection);
 	buf_release(&fake.connection.scratch);
-	pthread_cond_destroy(&fake.resumed);
-	pthread_mutex_destroy(&fake.lock);
+	http_loop_stop(&fake_loop);
 }

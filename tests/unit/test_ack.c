@@ -182,6 +182,7 @@ static void start(struct http_server *server)
 	pthread_cond_init(&disk.changed, NULL);
 	memset(server, 0, sizeof(*server));
 	pthread_mutex_init(&server->lock, NULL);
+	write_job_pool_init(&server->jobs);
 	atomic_init(&server->max_body_bytes, MAX_BODY);
 	server->options.clock = &now;
 	server->options.endpoints = endpoints;
@@ -202,6 +203,7 @@ static void finish(struct http_server *server)
 	block(false);
 	writer_free(server->options.writer);
 	http_replies_free(server->replies);
+	write_job_pool_release(&server->jobs);
 	pthread_mutex_destroy(&server->lock);
 	pthread_cond_destroy(&disk.changed);
 	pthread_mutex_destroy(&disk.lock);

@@ -1,0 +1,15 @@
+/* A VFS that writes the frames of a transaction to the log with one call instead of two for each.
+ * docs/decisions/0008-gathered-log.md has the reasons. */
+#pragma once
+
+#include <sqlite3.h>
+
+struct gather_vfs {
+	sqlite3_vfs vfs;
+	char name[32]; /* for sqlite3_open_v2(); "": not registered */
+};
+
+/* In front of the default VFS; the object must stay where it is. A code of SQLite's. */
+int gather_vfs_register(struct gather_vfs *gather);
+/* Connections that use it must be closed. One that was never registered (all zero) is fine. */
+void gather_vfs_unregister(struct gather_vfs *gather);

@@ -1,0 +1,263 @@
+/* What is written to the log in many small pieces reaches the system's VFS in few large ones, and
+ * neither order nor errors nor anybody else's view of the log changes. */
+#include "store_fixture.h"
+
+static struct {
+	sqlite3_vfs vfs;
+	sqlite3_vfs *system;
+	sqlite3_io_methods methods;
+	const sqlite3_io_methods *real;
+	int writes;
+	int syncs;
+	int fail_write; /* the code that the next write fails with */
+} spy;
+
+static int spy_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
+{
+	int code = spy.fail_write;
+
+	spy.writes++;
+	spy.fail_write = 0;
+	return code ? code : spy.real->xWrite(file, bytes, len, at);
+}
+
+static int spy_sync(sqlite3_file *file, int flags)
+{
+	spy.syncs++;
+	return spy.real->xSync(file, flags);
+}
+
+static int spy_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret)
+{
+	int code = spy.system->xOpen(spy.system, name, file, flags, ret);
+
+	(void)vfs;
+	if (code == SQLITE_OK && flags & SQLITE_OPEN_WAL) {
+		spy.real = file->pMethods;
+		spy.methods = *spy.real;
+		spy.methods.xWrite = spy_write;
+		spy.methods.xSync = spy_sync;
+		file->pMethods = &spy.methods;
+	}
+	return code;
+}
+
+/* The spy is the default VFS while the store is opened: so it stands behind the gathering one. */
+static int setup(void **state)
+{
+	if (setup_dir(state))
+		return -1;
+	create_store(*state);
+	memset(&spy, 0, sizeof(spy));
+	spy.system = sqlite3_vfs_find(NULL);
+	spy.vfs = *spy.system;
+	spy.vfs.zName = "spy";
+	spy.vfs.xOpen = spy_open;
+	sqlite3_vfs_register(&spy.vfs, 1);
+	open_store(*state);
+	return 0;
+}
+
+static int end(void **state)
+{
+	int failed = teardown(state);
+
+	sqlite3_vfs_unregister(&spy.vfs);
+	return failed;
+}
+
+static void exec(struct fixture *f, const char *statements)
+{
+	sqlite3 *db = store_test_connection(f->store);
+
+	if (sqlite3_exec(db, statements, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", statements, sqlite3_errmsg(db));
+}
+
+static sqlite3_file *log_of(struct fixture *f)
+{
+	sqlite3_file *file = NULL;
+
+	sqlite3_file_control(store_test_connection(f->store), "main", SQLITE_FCNTL_JOURNAL_POINTER,
+			     &file);
+	assert_non_null(file);
+	return file;
+}
+
+static void test_batch_reaches_the_log_in_one_write_and_one_sync(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	for (int i = 0; i < 20; i++)
+		add_event(f, i % 2 ? "A" : "B", 30, 1, i, "");
+	spy.writes = spy.syncs = 0;
+	assert_int_equal(write_added(f), 0);
+	assert_int_equal(spy.writes, 1);
+	assert_int_equal(spy.syncs, 1);
+	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "21");
+}
+
+static void test_large_batch_takes_a_write_for_every_hundred_kilobytes(void **state)
+{
+	struct fixture *f = *state;
+	static char body[50000];
+
+	take(f, "A", 20, 1, 0, "");
+	for (int i = 0; i < 20; i++) {
+		add_event(f, "B", 30, 1, i, "");
+		memset(body, 'a' + i, sizeof(body));
+		f->items[i].body = (struct slice){body, sizeof(body)};
+	}
+	spy.writes = 0;
+	assert_int_equal(write_added(f), 0);
+	assert_in_range(spy.writes, 8, 12);
+	assert_string_equal(sql(f, "SELECT count(*), sum(length(body)) / 50000 FROM order_log"),
+			    "21|20");
+	assert_string_equal(sql(f, "PRAGMA integrity_check"), "ok");
+}
+
+/* Pages that do not fit the cache go to the log in the middle of the transaction. */
+static void test_spilled_pages_are_read_back_and_rolled_back(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	exec(f, "PRAGMA cache_size = 5; PRAGMA cache_spill = 5; BEGIN;"
+		"WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
+		"INSERT INTO endpoint (name) SELECT printf('%0500d', i) FROM n;"
+		"UPDATE endpoint SET name = name || 'x' WHERE endpoint_id > 1");
+	exec(f, "ROLLBACK");
+	assert_string_equal(sql(f, "SELECT count(*) FROM endpoint"), "1");
+	exec(f, "BEGIN;"
+		"WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)"
+		"INSERT INTO endpoint (name) SELECT printf('%0500d', i) FROM n;"
+		"UPDATE endpoint SET name = name || 'x' WHERE endpoint_id > 1; COMMIT");
+	assert_string_equal(sql(f, "SELECT count(*) FROM endpoint WHERE name LIKE '%x'"), "300");
+	assert_string_equal(sql(f, "PRAGMA integrity_check"), "ok");
+}
+
+static void test_failed_write_fails_the_batch_and_the_next_one_passes(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	add_event(f, "A", 30, 1, 1, "c");
+	spy.fail_write = SQLITE_FULL;
+	spy.syncs = 0;
+	assert_int_equal(write_added(f), -ERR_STORE_FULL);
+	assert_int_equal(f->items[0].result.err, -ERR_STORE_FULL);
+	assert_int_equal(spy.syncs, 0);
+	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "1");
+	assert_int_equal(take(f, "A", 30, 1, 1, "c"), VERDICT_APPLIED);
+	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "2");
+	close_store(f);
+	open_store(f);
+	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "2");
+}
+
+static void test_checkpoint_copies_what_was_gathered(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
+	take(f, "A", 30, 1, 1, "c");
+	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
+	close_store(f);
+	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "2");
+}
+
+static void test_log_is_synced_once_for_a_commit_and_its_checkpoint(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	spy.syncs = 0;
+	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
+	assert_int_equal(spy.syncs, 0);
+	take(f, "A", 30, 1, 1, "c");
+	assert_in_range(spy.syncs, 1, 2); /* the second is of the new log's header */
+}
+
+/* Nobody knows what a process that was killed had synced. */
+static void test_first_checkpoint_after_an_open_syncs_the_log(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	((struct sqlite_store *)f->store)->failed = -ERR_STORE_IO; /* so that the log stays */
+	close_store(f);
+	open_store(f);
+	spy.syncs = 0;
+	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
+	assert_int_equal(spy.syncs, 1);
+}
+
+/* Each asks the log itself, as SQLite does. */
+static void test_everything_but_a_write_hands_over_first(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3_file *log = log_of(f);
+	sqlite3_int64 size = 0;
+	char back[4] = "";
+
+	spy.writes = 0;
+	assert_int_equal(log->pMethods->xWrite(log, "ab", 2, 1000), SQLITE_OK);
+	assert_int_equal(log->pMethods->xWrite(log, "cd", 2, 1002), SQLITE_OK);
+	assert_int_equal(spy.writes, 0);
+	assert_int_equal(log->pMethods->xRead(log, back, 4, 1000), SQLITE_OK);
+	assert_memory_equal(back, "abcd", 4);
+	assert_int_equal(spy.writes, 1);
+	assert_int_equal(log->pMethods->xWrite(log, "ef", 2, 1004), SQLITE_OK);
+	assert_int_equal(log->pMethods->xFileSize(log, &size), SQLITE_OK);
+	assert_int_equal(size, 1006);
+	assert_int_equal(log->pMethods->xWrite(log, "gh", 2, 1006), SQLITE_OK);
+	assert_int_equal(log->pMethods->xTruncate(log, 1007), SQLITE_OK);
+	assert_int_equal(log->pMethods->xFileSize(log, &size), SQLITE_OK);
+	assert_int_equal(size, 1007);
+	assert_int_equal(spy.writes, 3);
+	/* Another place: the first piece goes. */
+	assert_int_equal(log->pMethods->xWrite(log, "ij", 2, 0), SQLITE_OK);
+	assert_int_equal(log->pMethods->xWrite(log, "kl", 2, 500), SQLITE_OK);
+	assert_int_equal(spy.writes, 4);
+	log->pMethods->xTruncate(log, 0);
+}
+
+static void test_no_sync_succeeds_before_lost_bytes_are_written_again(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3_file *log = log_of(f);
+
+	log->pMethods->xWrite(log, "ab", 2, 1000);
+	spy.fail_write = SQLITE_IOERR_WRITE;
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_IOERR_WRITE);
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_IOERR_WRITE);
+	log->pMethods->xWrite(log, "cd", 2, 1002);
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_IOERR_WRITE);
+	log->pMethods->xWrite(log, "ab", 2, 1000);
+	spy.syncs = 0;
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_OK);
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_OK);
+	assert_int_equal(spy.syncs, 1);
+	log->pMethods->xTruncate(log, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_batch_reaches_the_log_in_one_write_and_one_sync),
+		TEST(test_large_batch_takes_a_write_for_every_hundred_kilobytes),
+		TEST(test_spilled_pages_are_read_back_and_rolled_back),
+		TEST(test_failed_write_fails_the_batch_and_the_next_one_passes),
+		TEST(test_checkpoint_copies_what_was_gathered),
+		TEST(test_log_is_synced_once_for_a_commit_and_its_checkpoint),
+		TEST(test_first_checkpoint_after_an_open_syncs_the_log),
+		TEST(test_everything_but_a_write_hands_over_first),
+		TEST(test_no_sync_succeeds_before_lost_bytes_are_written_again),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
