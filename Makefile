@@ -100,7 +100,14 @@ $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP $(ALL_LDFLAGS) -o $@ $(filter %.c %.o %.a,$^) $(pkg_libs)
 
-tests-build: all $(UNIT_TESTS) $(TEST_HELPERS)
+# Loaded into a daemon under test, so it is nobody's program.
+$(BUILD)/tests/%.so: tests/fault/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) -O2 $(WARNINGS) $(if $(DEVELOPER),-Werror) -D_GNU_SOURCE -fPIC -shared -o $@ $<
+
+PRELOADS := $(patsubst tests/fault/%.c,$(BUILD)/tests/%.so,$(wildcard tests/fault/*.c))
+
+tests-build: all $(UNIT_TESTS) $(TEST_HELPERS) $(PRELOADS)
 
 # Fuzz targets: with clang's libFuzzer in a tree that SANITIZE=fuzzer-no-link,… makes, anywhere else
 # with a driver that runs files.
