@@ -203,6 +203,8 @@ static void write_batch(struct writer *writer, size_t n)
 		if (err)
 			writer_note_failure(writer, err);
 		else if (n)
+			atomic_store(&writer->trouble, 0);
+		if (!err && n)
 			metrics_commit(clock_elapsed_us(writer->options.clock) - start_us, n,
 				       clock_wall_ms(writer->options.clock));
 	}
@@ -376,6 +378,11 @@ void writer_expire(struct writer *writer)
 int writer_failure(const struct writer *writer)
 {
 	return atomic_load(&writer->failure);
+}
+
+int writer_trouble(const struct writer *writer)
+{
+	return atomic_load(&writer->trouble);
 }
 
 int64_t writer_progress_us(const struct writer *writer)

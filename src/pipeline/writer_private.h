@@ -33,6 +33,7 @@ struct writer {
 	struct call_queue calls;
 
 	atomic_int failure;
+	atomic_int trouble; /* what the last batch was refused for and passes by itself */
 	_Atomic int64_t progress_us;
 };
 
