@@ -14,7 +14,8 @@ UNITS = ["orderhookd.service", "orderhookd.socket", "orderhookd-admin.socket",
          "orderhookd@.service", "orderhookd@.socket", "orderhookd-admin@.socket"]
 EXAMPLES = ["systemd/examples/tcp.conf", "systemd/examples/notify-reload.conf",
             "nginx/orderhook.conf", "nginx/orderhook-allow.conf", "haproxy/orderhook.cfg",
-            "haproxy/orderhook-allow.lst", "caddy/Caddyfile"]
+            "haproxy/orderhook-allow.lst", "caddy/Caddyfile",
+            "prometheus/orderhook.rules.yml", "grafana/orderhook.json"]
 CONF = "etc/orderhook/orderhook.conf"
 
 
