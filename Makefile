@@ -105,9 +105,11 @@ $(BUILD)/tests/%: tests/lib/%.c $(BUILD)/liborderhook.a
 # Preloaded into the programs by tests; without a sanitizer's flags, which a preload cannot carry.
 $(BUILD)/tests/%.so: tests/lib/preload/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(OPTIMISE) $(WARNINGS) -D_GNU_SOURCE -fPIC -shared -o $@ $<
+	$(CC) $(CSTD) $(OPTIMISE) $(WARNINGS) $(if $(DEVELOPER),-Werror) -D_GNU_SOURCE -fPIC -shared -o $@ $<
 
-tests-build: all $(UNIT_TESTS) $(TEST_HELPERS) $(BUILD)/tests/count_alloc.so $(BUILD)/bench/bench_store
+PRELOADS := $(patsubst tests/lib/preload/%.c,$(BUILD)/tests/%.so,$(wildcard tests/lib/preload/*.c))
+
+tests-build: all $(UNIT_TESTS) $(TEST_HELPERS) $(PRELOADS) $(BUILD)/bench/bench_store
 
 # Fuzz targets: with clang's libFuzzer in a tree that SANITIZE=fuzzer-no-link,… makes, anywhere else
 # with a driver that runs files.

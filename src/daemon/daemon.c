@@ -22,6 +22,8 @@
 #define ROUND_MS 100
 #define DRAIN_EXTRA_US 2000000 /* on top of commit_timeout and request_timeout */
 #define PROGRESS_LIMIT_US 5000000
+#define CLOCK_BACK_MS INT64_C(600000) /* as far as a signed timestamp may be off */
+#define BUILT_AFTER_MS 1735689600000  /* 2025-01-01: no earlier clock is right */
 #define PROBLEM_BYTES 1024
 
 static int exit_code_of(int err)
@@ -114,6 +116,29 @@ static int start_http(struct daemon *daemon)
 	return err ? err : http_server_start(&options, &daemon->http);
 }
 
+/* The latest wall time seen. After CLOCK_BACK_MS at an earlier one, that is taken for the right
+ * one. */
+static void note_clock(struct daemon *daemon)
+{
+	int64_t now_ms = clock_wall_ms(daemon->clock);
+	int64_t now_us = clock_elapsed_us(daemon->clock);
+
+	if (now_ms <= daemon->latest_ms && now_us - daemon->latest_us < CLOCK_BACK_MS * 1000)
+		return;
+	__atomic_store_n(&daemon->latest_ms, now_ms, __ATOMIC_RELAXED);
+	daemon->latest_us = now_us;
+}
+
+/* Set back by more than a signature may be old, or before there was this program: then signed
+ * callbacks are refused, and receipts get times that mislead. */
+static bool clock_is_wrong(const struct daemon *daemon)
+{
+	int64_t now_ms = clock_wall_ms(daemon->clock);
+	int64_t latest_ms = __atomic_load_n(&daemon->latest_ms, __ATOMIC_RELAXED);
+
+	return now_ms < BUILT_AFTER_MS || now_ms < latest_ms - CLOCK_BACK_MS;
+}
+
 /* Called from the admin listener's thread: only what is atomic or locked. */
 static size_t not_ready_because(void *context, const char *reasons[ADMIN_REASONS_MAX])
 {
@@ -124,8 +149,12 @@ static size_t not_ready_because(void *context, const char *reasons[ADMIN_REASONS
 
 	if (err)
 		reasons[n++] = err_key(err);
+	if (writer_trouble(daemon->writer))
+		reasons[n++] = err_key(writer_trouble(daemon->writer));
 	if (silent_us > PROGRESS_LIMIT_US)
 		reasons[n++] = "writer-stuck";
+	if (clock_is_wrong(daemon))
+		reasons[n++] = "clock-wrong";
 	if (__atomic_load_n(&daemon->draining, __ATOMIC_RELAXED) && err != -ERR_DRAINING)
 		reasons[n++] = err_key(ERR_DRAINING);
 	return n;
@@ -293,6 +322,7 @@ static int serve(struct daemon *daemon, const sigset_t *waited)
 		}
 		http_server_sweep(daemon->http);
 		writer_expire(daemon->writer);
+		note_clock(daemon);
 		watchdog_round(daemon, watchdog_us, &kicked_us);
 		if (writer_failure(daemon->writer))
 			return writer_failure(daemon->writer);
@@ -340,6 +370,7 @@ int daemon_run(struct config *config)
 		daemon_release(&daemon);
 		return code;
 	}
+	note_clock(&daemon);
 	say_ready(&daemon, NULL);
 	err = serve(&daemon, &waited);
 	drain(&daemon);

@@ -29,6 +29,8 @@ struct daemon {
 	struct control *control;
 	struct admin_server *admin;
 	bool draining;
+	int64_t latest_ms; /* the latest wall time seen; atomic */
+	int64_t latest_us; /* when; the main thread's */
 };
 
 /* Says why the daemon cannot start, in the log and in systemd's STATUS; returns the exit code. */

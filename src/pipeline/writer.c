@@ -22,11 +22,23 @@
 #include "orderhook/metrics.h"
 #include "writer_private.h"
 
+#define WAIT_LIMIT_US 700000 /* callers are promised an answer within a second */
+
 enum job_state {
 	JOB_WAITED = 0, /* as write_job.c makes it */
 	JOB_DONE,
 	JOB_ABANDONED
 };
+
+/* How long a job submitted now would wait, from how long batches take: the rest of the one that is
+ * being written, those that are queued, and its own. A batch that hangs is no sign of how the next
+ * ones will go, so while there is less than one queued everybody is let in. */
+static bool waits_too_long(const struct writer *writer)
+{
+	int64_t queued = (int64_t)(writer->n_queued / writer->options.batch_limit);
+
+	return queued > 0 && (queued + 2) * writer->batch_us > WAIT_LIMIT_US;
+}
 
 static int refusal_locked(const struct writer *writer)
 {
@@ -36,7 +48,8 @@ static int refusal_locked(const struct writer *writer)
 		return failure;
 	if (writer->stopping)
 		return -ERR_DRAINING;
-	if (writer->n_queued + writer->n_batch >= writer->options.queue_limit)
+	if (writer->n_queued + writer->n_batch >= writer->options.queue_limit ||
+	    waits_too_long(writer))
 		return -ERR_QUEUE_FULL;
 	return 0;
 }
@@ -162,6 +175,8 @@ static void write_batch(struct writer *writer, size_t n)
 		if (err)
 			writer_note_failure(writer, err);
 		else if (n)
+			atomic_store(&writer->trouble, 0);
+		if (!err && n)
 			metrics_commit(clock_elapsed_us(writer->options.clock) - start_us, n,
 				       clock_wall_ms(writer->options.clock));
 	}
@@ -200,6 +215,12 @@ static void run_call(struct writer *writer, bool busy)
 		writer_note_failure(writer, err);
 }
 
+/* An average that forgets: each batch counts an eighth. */
+static void note_pace(struct writer *writer, int64_t took_us)
+{
+	writer->batch_us = writer->batch_us ? (writer->batch_us * 7 + took_us) / 8 : took_us;
+}
+
 static void *writer_run(void *arg)
 {
 	struct writer *writer = arg;
@@ -213,12 +234,16 @@ static void *writer_run(void *arg)
 		size_t n = take_batch(writer);
 		pthread_mutex_unlock(&writer->lock);
 
+		int64_t start_us = clock_elapsed_us(writer->options.clock);
 		write_batch(writer, n);
+		int64_t took_us = clock_elapsed_us(writer->options.clock) - start_us;
 
 		/* From here on writer_expire() does not see the batch, so each job has one owner.
 		 */
 		pthread_mutex_lock(&writer->lock);
 		writer->n_batch = 0;
+		if (n)
+			note_pace(writer, took_us);
 		metrics_queue_depth(writer->n_queued);
 		pthread_mutex_unlock(&writer->lock);
 		for (size_t i = 0; i < n; i++)
@@ -325,6 +350,11 @@ void writer_expire(struct writer *writer)
 int writer_failure(const struct writer *writer)
 {
 	return atomic_load(&writer->failure);
+}
+
+int writer_trouble(const struct writer *writer)
+{
+	return atomic_load(&writer->trouble);
 }
 
 int64_t writer_progress_us(const struct writer *writer)

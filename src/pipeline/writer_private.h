@@ -21,6 +21,7 @@ struct writer {
 	size_t n_batch;                /* guarded by lock: jobs in batch not completed yet */
 	bool asleep;                   /* guarded by lock */
 	bool stopping;                 /* guarded by lock */
+	int64_t batch_us;              /* guarded by lock: what a batch takes of late */
 	bool call_waits;               /* guarded by lock */
 
 	struct write_job **batch; /* the thread writes it under lock, writer_expire() reads it so */
@@ -32,6 +33,7 @@ struct writer {
 	struct call_queue calls;
 
 	atomic_int failure;
+	atomic_int trouble; /* what the last batch was refused for and passes by itself */
 	_Atomic int64_t progress_us;
 };
 

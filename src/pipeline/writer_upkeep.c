@@ -24,6 +24,7 @@ void writer_note_failure(struct writer *writer, int err)
 		log_message(MESSAGE_BATCH_REFUSED, NULL,
 			    "store: batch refused: %s (%s); callers are asked to retry",
 			    err_text(err), store_problem(writer->options.store));
+		atomic_store(&writer->trouble, err);
 		return;
 	}
 	log_message(MESSAGE_STORE_FAILED, NULL, "store: %s (%s); nothing more is acknowledged",
@@ -51,6 +52,23 @@ static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
 		    readers.len ? readers.data : "`lslocks` on its -shm file names them");
 }
 
+/* Who asks whether the daemon is ready, and sends nothing while it is not, must see it recover. */
+static int try_again(struct writer *writer)
+{
+	struct store *store = writer->options.store;
+	int err = atomic_load(&writer->trouble);
+
+	if (!err)
+		return 0;
+	err = store->ops->touch(store);
+	if (!err || writer_is_final(err)) {
+		atomic_store(&writer->trouble, 0);
+		return err;
+	}
+	atomic_store(&writer->trouble, err);
+	return 0;
+}
+
 void writer_housekeep(struct writer *writer, int64_t now_us)
 {
 	struct store *store = writer->options.store;
@@ -65,6 +83,8 @@ void writer_housekeep(struct writer *writer, int64_t now_us)
 	err = store->ops->check_file(store);
 	if (!err)
 		err = store_sync_head(store);
+	if (!err)
+		err = try_again(writer);
 	if (err) {
 		writer_note_failure(writer, err);
 		return;

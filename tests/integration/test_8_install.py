@@ -17,7 +17,8 @@ UNITS = ["orderhookd.service", "orderhookd.socket", "orderhookd-admin.socket",
 CONFINED = "orderhook-.service.d/confined.conf"
 EXAMPLES = ["systemd/tcp.conf", "systemd/notify-reload.conf",
             "nginx/conf.d/orderhook.conf", "nginx/orderhook-allow.conf", "haproxy/orderhook.cfg",
-            "haproxy/orderhook-allow.lst", "caddy/Caddyfile"]
+            "haproxy/orderhook-allow.lst", "caddy/Caddyfile",
+            "prometheus/orderhook.rules.yml", "grafana/orderhook.json"]
 CONF = "etc/orderhook/orderhook.conf"
 
 

@@ -1,5 +1,6 @@
 """Checks that the documentation tells what is there: tables, generated pages, links, names."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,10 @@ from tree import Skip, missing
 CONFIG_TABLE = "include/orderhook/tbl/config_key.def"
 COMMAND_TABLE = "include/orderhook/tbl/command.def"
 ERROR_TABLE = "include/orderhook/tbl/error.def"
+METRIC_TABLE = "include/orderhook/tbl/metric.def"
+VERDICT_TABLE = "include/orderhook/tbl/verdict.def"
+ALERTS = "etc/prometheus/orderhook.rules.yml"
+DASHBOARD = "etc/grafana/orderhook.json"
 FOLDERS = "src|include|tests|docs|etc|sql|systemd"
 
 
@@ -42,6 +47,39 @@ def check_error_docs(tree):
         return [f"{ERROR_TABLE}: has no ERROR row"]
     return [f"{page}: says nothing of `{key}` ({ERROR_TABLE})" for key in keys
             if f"`{key}`" not in tree.read(page)]
+
+
+def labels_unknown(text, label, known):
+    """Values of a label in PromQL, each alternative of a pattern, that nothing ever has."""
+    for values in re.findall(rf'\b{label}=~?\\?"([^"\\$]*)', text):
+        yield from (value for value in values.split("|") if value and value not in known)
+
+
+def check_metrics(tree):
+    """Alerts and dashboard speak of metrics and values that there are; the dashboard of each."""
+    absent = missing(tree, METRIC_TABLE, VERDICT_TABLE, ERROR_TABLE, ALERTS, DASHBOARD)
+    if absent:
+        return absent
+    rows = re.findall(r'^METRIC\(\w+, (\w+), "(\w+)"', tree.read(METRIC_TABLE), re.M)
+    if not rows:
+        return [f"{METRIC_TABLE}: has no METRIC row"]
+    series = {name + suffix for kind, name in rows
+              for suffix in (("_bucket", "_sum", "_count") if kind == "HISTOGRAM" else ("",))}
+    outcomes = set(re.findall(r'^ERROR\([^"]*"([a-z0-9-]+)"', tree.read(ERROR_TABLE), re.M))
+    verdicts = set(re.findall(r'^VERDICT\([^"]*"([a-z-]+)"', tree.read(VERDICT_TABLE), re.M))
+    found = []
+    for name in (ALERTS, DASHBOARD):
+        text = tree.read(name)
+        unknown = set(re.findall(r"\borderhook_\w+", text)) - series
+        unknown |= set(labels_unknown(text, "outcome", outcomes | {"ok"}))
+        unknown |= set(labels_unknown(text, "verdict", verdicts))
+        found += [f"{name}: there is no {one} ({METRIC_TABLE})" for one in sorted(unknown)]
+    try:
+        json.loads(tree.read(DASHBOARD))
+    except ValueError as why:
+        found.append(f"{DASHBOARD}: is not JSON: {why}")
+    return found + [f"{DASHBOARD}: does not show {name} ({METRIC_TABLE})" for _, name in rows
+                    if name not in tree.read(DASHBOARD)]
 
 
 def check_generated(tree):
@@ -130,6 +168,7 @@ def check_version(tree):
 CHECKS = {
     "config-docs": check_config_docs,
     "error-docs": check_error_docs,
+    "metrics": check_metrics,
     "generated": check_generated,
     "links": check_links,
     "man": check_man,

@@ -16,7 +16,8 @@ TEST_C = "static void test_a(void **state)\n{\n\tassert_null(state);\n}\n\n" + C
 MAN_PAGE = (".Dd May 1, 2025\n.Dt A 1\n.Os x\n.Sh NAME\n.Nm a\n.Nd does it\n"
             ".Sh DESCRIPTION\n.Ic orderhook show\n")
 LAYERS = ("[layers]\nbase:\nstore: base\nhttp: base\n"
-          "[headers]\nbase: a.h banned.h tbl/command.def tbl/config_key.def tbl/error.def\n"
+          "[headers]\nbase: a.h banned.h tbl/command.def tbl/config_key.def tbl/error.def "
+          "tbl/metric.def tbl/verdict.def\n"
           "store: store.h\nhttp: http.h\n"
           "[types only]\nhttp store.h: store_* ops\n"
           "[silent]\nlayers: base\nnames: stderr printf\n"
@@ -33,7 +34,10 @@ GOOD = {
     "docs/errors.md": "`not-found`: `orderhook -c x show X`.\n",
     "docs/man/a.1": MAN_PAGE,
     "docs/generate.py": "import sys\n\nsys.exit(0)\n",
+    "etc/grafana/orderhook.json": '{"a": ["orderhook_b_count", "orderhook_c_total"]}\n',
     "etc/orderhook.conf": "# path = x\n",
+    "etc/prometheus/orderhook.rules.yml":
+        'rate(orderhook_c_total{outcome=~"not-found|ok",verdict="applied"}[5m])\n',
     "include/orderhook/a.h": "#pragma once\n\nint a(int b);\n",
     "include/orderhook/banned.h": "/*\n * BANNED strcpy gets    no bound\n */\n#pragma once\n",
     "include/orderhook/http.h": "#pragma once\n\n#include \"orderhook/store.h\"\n\n"
@@ -44,6 +48,9 @@ GOOD = {
     "include/orderhook/tbl/config_key.def": 'CONFIG_KEY(STORE, "path", FILE)\n',
     "include/orderhook/tbl/error.def":
         'ERROR(NOT_FOUND, 0, CALLER, 0, "not-found", "it, (is) no")\n',
+    "include/orderhook/tbl/metric.def":
+        'METRIC(B, HISTOGRAM, "orderhook_b", "b")\nMETRIC(C, COUNTER, "orderhook_c_total", "c")\n',
+    "include/orderhook/tbl/verdict.def": 'VERDICT(APPLIED, 0, "applied", "x")\n',
     "src/base/a.c": '#include "orderhook/a.h"\n\n#include <stdio.h>\n\n/* strcpy(a, b) */\n'
                     'int a(int b)\n{\n\treturn b + (int)sizeof("gets(\\"/tm' 'p/x-XXXXXX");\n}\n',
     "tests/fixtures/x.json": "{} \r\n",
@@ -142,6 +149,15 @@ BREAKS = {
         ("docs/errors.md", "nothing\n", "says nothing of `not-found`"),
         ("docs/errors.md", None, "is not there"),
         ("include/orderhook/tbl/error.def", "\n", "no ERROR row"),
+    ],
+    "metrics": [
+        ("etc/grafana/orderhook.json", '["orderhook_b_sum"]\n', "does not show orderhook_c_total"),
+        ("etc/grafana/orderhook.json", '["orderhook_b_sum" "orderhook_c_total"]\n', "is not JSON"),
+        ("etc/prometheus/orderhook.rules.yml", "orderhook_b > 0\n", "there is no orderhook_b ("),
+        ("etc/prometheus/orderhook.rules.yml", 'x{outcome=~"ok|lost"}\n', "there is no lost"),
+        ("etc/prometheus/orderhook.rules.yml", 'x{verdict="odd"}\n', "there is no odd"),
+        ("etc/prometheus/orderhook.rules.yml", None, "is not there"),
+        ("include/orderhook/tbl/metric.def", "\n", "no METRIC row"),
     ],
     "generated": [
         ("docs/generate.py", "import sys\n\nsys.exit('old: ' + sys.argv[1])\n", "old: --check"),

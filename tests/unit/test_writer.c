@@ -246,6 +246,33 @@ static void test_queue_limit_counts_what_is_not_committed_yet(void **state)
 	finish(&fixture);
 }
 
+static void test_on_a_slow_disk_only_those_are_taken_who_are_answered_within_a_second(void **state)
+{
+	struct fixture fixture;
+	struct outcome outcomes[4] = {outcome_new(), outcome_new(), outcome_new(), outcome_new()};
+
+	(void)state;
+	start(&fixture, 1, 100);
+	assert_int_equal(writer_submit(fixture.writer, make_job(&outcomes[0])), 0);
+	wait_inside(&fixture);
+	/* Under a second: housekeeping would ask the store for more than this one can do. */
+	fixture.clock.test_elapsed_us += 500000;
+	permit(&fixture, 1);
+	wait_done(&outcomes[0]);
+	assert_int_equal(writer_submit(fixture.writer, make_job(&outcomes[1])), 0);
+	wait_inside(&fixture);
+	/* The batch under way may be the last slow one: whoever comes next is let in. */
+	assert_int_equal(writer_submit(fixture.writer, make_job(&outcomes[2])), 0);
+	assert_int_equal(writer_ready(fixture.writer), -ERR_QUEUE_FULL);
+	permit(&fixture, 2);
+	wait_done(&outcomes[2]);
+	assert_int_equal(writer_ready(fixture.writer), 0);
+	assert_int_equal(writer_submit(fixture.writer, make_job(&outcomes[3])), 0);
+	permit(&fixture, 1);
+	wait_done(&outcomes[3]);
+	finish(&fixture);
+}
+
 static void test_failed_batch_acks_nobody_and_a_full_disk_passes(void **state)
 {
 	struct fixture fixture;
@@ -357,6 +384,8 @@ int main(void)
 		cmocka_unit_test(test_result_is_poisoned_until_the_commit),
 		cmocka_unit_test(test_what_arrives_during_a_commit_is_the_next_batch),
 		cmocka_unit_test(test_queue_limit_counts_what_is_not_committed_yet),
+		cmocka_unit_test(
+			test_on_a_slow_disk_only_those_are_taken_who_are_answered_within_a_second),
 		cmocka_unit_test(test_failed_batch_acks_nobody_and_a_full_disk_passes),
 		cmocka_unit_test(test_io_failure_is_final_and_is_never_retried),
 		cmocka_unit_test(test_expired_job_is_given_up_once_and_stays_the_writers),
