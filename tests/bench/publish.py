@@ -88,7 +88,7 @@ def put(path, text):
     after, found = re.subn(r"(<!-- bench -->\n).*?(<!-- /bench -->)",
                            lambda m: m[1] + text + "\n" + m[2], before, flags=re.S)
     if found != 1:
-        raise SystemExit(f"publish: {path} must have the markers <!-- bench --> and <!-- /bench --> "
+        raise SystemExit(f"publish: {path} needs the markers <!-- bench --> and <!-- /bench --> "
                          "once")
     if after != before:
         with open(os.path.join(ROOT, path), "w", encoding="utf-8") as f:

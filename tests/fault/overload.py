@@ -4,9 +4,10 @@
     tests/fault/overload.py slow-sockets    5 000 connections that never finish their request
     tests/fault/overload.py retry-storm     an outage, and what was not delivered comes again
 
-The disk is slowed down (tests/lib/preload/slow_disk.c), so the sustainable rate is known: batch_limit callbacks for
-each sync. A retry storm runs with a minute of two seconds: the platform's "every minute, at most
-five times" keeps its proportions. Every acknowledged event is looked for in the store.
+The disk is slowed down (tests/lib/preload/slow_disk.c), so the sustainable rate is known:
+batch_limit callbacks for each sync. A retry storm runs with a minute of two seconds: the platform's
+"every minute, at most five times" keeps its proportions. Every acknowledged event is looked for in
+the store.
 """
 
 import argparse

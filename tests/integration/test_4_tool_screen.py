@@ -141,7 +141,7 @@ def test_follow_goes_on_across_restarts_of_the_daemon(make_daemon):
 
 
 def test_followers_have_every_event_once_under_load_and_across_restarts(make_daemon):
-    """Each follower is stopped over and over until more has come: in the midst of its looks, too."""
+    """Each follower is stopped over and over until more has come, amid its looks, too."""
     daemon = make_daemon()
     daemon.configure(server={"listen": f"unix:{daemon.dir}/http"})
     daemon.init().start()
