@@ -117,7 +117,7 @@ def test_callbacks_that_come_at_once_share_system_calls(warm, record_property):
     sockets = made("recvfrom", "sendmsg", "epoll_ctl", "accept4", "close") / played
     waits = made("epoll_wait", "poll", "futex", "read", "write") / played
     store = made("fcntl", "newfstatat", "pwrite64", "fdatasync") / batches
-    record_property("figures", f"a call: {sockets:.2f} calls on its socket, {waits:.2f} to wait "
+    record_property("figures", f"a callback: {sockets:.2f} socket calls, {waits:.2f} to wait "
                     f"and wake; a batch of {played / batches:.1f}: {store:.1f} for the store; "
                     f"{sum(calls.values()) / played:.2f} a callback in all")
     assert sockets <= SOCKET_CALLS
