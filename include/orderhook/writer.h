@@ -151,8 +151,8 @@ void writer_end_calls(struct writer *writer);
 
 /* The failure after which nothing will be acknowledged any more, 0 while there is none. */
 int writer_failure(const struct writer *writer);
-/* The passing failure (a full disk, a held lock) of the last batch; 0 once a commit succeeded again,
- * which is tried every second without a callback. */
+/* The passing failure (a full disk, a held lock) of the last batch; 0 once a commit succeeded
+ * again, which is tried every second without a callback. */
 int writer_trouble(const struct writer *writer);
 /* When the writer last finished a round of its loop: it does at least every second unless it is
  * stuck in the kernel. For the watchdog. */
