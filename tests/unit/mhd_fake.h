@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../src/http/http_private.h"
 
@@ -105,13 +106,27 @@ void MHD_destroy_response(struct MHD_Response *response)
 	(void)response;
 }
 
+static void fake_start(struct http_server *server)
+{
+	assert_int_equal(http_loop_init(&fake_loop, server), 0);
+}
+
+/* When nobody decides any more: after writer_free(). */
+static void fake_stop(void)
+{
+	http_loop_stop(&fake_loop);
+}
+
 /* text: "Name: value\n" for each header; it is cut in place and must live as long as the request.
  */
 static void fake_begin(struct http_server *server, char *text)
 {
 	memset(&fake, 0, sizeof(fake));
-	assert_int_equal(http_loop_init(&fake_loop, server), 0);
+	pthread_mutex_lock(&fake_loop.lock);
+	fake_loop.decided = NULL;
+	fake_loop.decided_end = &fake_loop.decided;
 	fake_loop.asleep = true;
+	pthread_mutex_unlock(&fake_loop.lock);
 	fake.connection.server = server;
 	fake.connection.loop = &fake_loop;
 	buf_init(&fake.connection.scratch, 1 << 20);
@@ -130,10 +145,12 @@ static void fake_begin(struct http_server *server, char *text)
 static void fake_wait_resumed(void)
 {
 	struct pollfd woken = {.fd = fake_loop.wake_fd, .events = POLLIN};
+	uint64_t times;
 
 	if (!fake.suspended)
 		return;
 	assert_int_equal(poll(&woken, 1, 20000), 1);
+	assert_int_equal(read(woken.fd, &times, sizeof(times)), sizeof(times));
 	pthread_mutex_lock(&fake_loop.lock);
 	assert_ptr_equal(fake_loop.decided, &fake.connection);
 	pthread_mutex_unlock(&fake_loop.lock);
@@ -156,5 +173,4 @@ static void fake_end(void)
 {
 	callback_end(&fake.connection);
 	buf_release(&fake.connection.scratch);
-	http_loop_stop(&fake_loop);
 }

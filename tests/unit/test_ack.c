@@ -183,6 +183,7 @@ static void start(struct http_server *server)
 	memset(server, 0, sizeof(*server));
 	pthread_mutex_init(&server->lock, NULL);
 	write_job_pool_init(&server->jobs);
+	fake_start(server);
 	atomic_init(&server->max_body_bytes, MAX_BODY);
 	server->options.clock = &now;
 	server->options.endpoints = endpoints;
@@ -202,6 +203,7 @@ static void finish(struct http_server *server)
 {
 	block(false);
 	writer_free(server->options.writer);
+	fake_stop();
 	http_replies_free(server->replies);
 	write_job_pool_release(&server->jobs);
 	pthread_mutex_destroy(&server->lock);
