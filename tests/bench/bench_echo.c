@@ -1,7 +1,8 @@
 /*
- * The bare HTTP echo: libmicrohttpd with the settings of the callback listener (one POLL thread),
- * reading the body and answering at once the reply that orderhookd answers. What it reaches is what
- * the library and the client allow on this machine. Prints its port, ends with its standard input.
+ * The bare HTTP echo: libmicrohttpd in the mode that it drives by itself (one POLL thread), without
+ * suspending, reading the body and answering at once the reply that orderhookd answers. What it
+ * reaches is what the library and the client allow on this machine. Prints its port, ends with its
+ * standard input.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
