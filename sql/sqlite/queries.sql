@@ -211,7 +211,7 @@ ORDER BY e.event_id DESC LIMIT :page
 SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
     e.verdict, e.courier_id, e.content
 FROM event e INDEXED BY event_quarantined
-WHERE e.verdict IN (6, 7, 8, 9) AND e.event_id > :after_id AND e.event_id <= :to_id
+WHERE e.verdict >= 6 AND e.verdict <= 9 AND e.event_id > :after_id AND e.event_id <= :to_id
     AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
     AND (:auth IS NULL OR e.auth = :auth)
     AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)
@@ -224,7 +224,7 @@ ORDER BY e.event_id LIMIT :page
 SELECT e.event_id, e.occurred_ms, e.received_ms, e.status, e.sub_status, e.occurred_from,
     e.verdict, e.courier_id, e.content
 FROM event e INDEXED BY event_quarantined
-WHERE e.verdict IN (6, 7, 8, 9) AND e.event_id > :after_id AND e.event_id <= :to_id
+WHERE e.verdict >= 6 AND e.verdict <= 9 AND e.event_id > :after_id AND e.event_id <= :to_id
     AND (:verdicts IS NULL OR (:verdicts >> e.verdict) & 1)
     AND (:auth IS NULL OR e.auth = :auth)
     AND (:received_from_ms IS NULL OR e.received_ms >= :received_from_ms)

@@ -223,11 +223,14 @@ int http_server_start(const struct http_server_options *options, struct http_ser
 	return 0;
 }
 
-/* Ends reading: what the library has not read whole it now closes. */
-static void shut(struct http_connection *connection)
+/*
+ * What the library has not read whole it now closes. With SHUT_RD it reads what is still there, and
+ * what comes on; so that is no way to end a caller that goes on sending byte after byte.
+ */
+static void shut(struct http_connection *connection, int how)
 {
 	if (!atomic_exchange(&connection->shut, true))
-		shutdown(connection->fd, SHUT_RD);
+		shutdown(connection->fd, how);
 }
 
 /* True when many connections have gone since it was last said. */
@@ -252,9 +255,9 @@ void http_server_sweep(struct http_server *server)
 		if (deadline_us && now_us > deadline_us) {
 			if (!atomic_load(&c->shut))
 				metrics_callback(METRICS_NO_ENDPOINT, -ERR_REQUEST_TIMEOUT);
-			shut(c);
+			shut(c, SHUT_RDWR);
 		} else if (draining && atomic_load(&c->idle)) {
-			shut(c);
+			shut(c, SHUT_RD);
 		}
 	}
 	have_gone = many_have_gone_locked(server);
