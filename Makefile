@@ -19,7 +19,7 @@ MAKEFLAGS += -j$(JOBS) $(if $(V),,-s)
 PACKAGES := libmicrohttpd libcjson sqlite3 libcrypto libsystemd inih libcurl
 APT_PACKAGES := gcc make pkg-config libmicrohttpd-dev libcjson-dev libsqlite3-dev libssl-dev \
 	libsystemd-dev libinih-dev libcurl4-openssl-dev libcmocka-dev python3 python3-pytest \
-	python3-pytest-xdist clang clang-format sqlite3 curl git strace mandoc valgrind
+	python3-pytest-xdist clang clang-format sqlite3 curl git openssl strace mandoc valgrind
 
 CSTD := -std=gnu17
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
@@ -134,7 +134,15 @@ fuzz: deps
 coverage: deps
 	@$(PYTHON) tests/coverage.py
 
-check: deps tests-build
+# For the tests, unpacked and not installed: an installed nginx serves port 80 from then on. Without it
+# they are skipped, and say so.
+nginx-for-tests:
+	@PATH=$$PATH:/usr/sbin; command -v nginx >/dev/null || [ -x $(BUILD)/nginx/usr/sbin/nginx ] || \
+		{ mkdir -p $(BUILD)/nginx && cd $(BUILD)/nginx && apt-get download -qq nginx && \
+			dpkg-deb -x nginx_*.deb . ; } >/dev/null 2>&1 || \
+		echo "make check: nginx is neither installed nor to be had from apt" >&2
+
+check: deps tests-build nginx-for-tests
 	@T='$(T)' C='$(C)' SANITIZE='$(SANITIZE)' ORDERHOOK_BUILD=$(BUILD) $(PYTHON) tests/run.py
 
 # The package under a real systemd in a container, whole; `make check` runs a sample of it.
@@ -222,7 +230,7 @@ uninstall:
 clean:
 	rm -rf build
 
-.PHONY: all deps tests-build fuzz fuzz-targets coverage check check-long check-systemd bench lint demo run install uninstall clean
+.PHONY: all deps tests-build nginx-for-tests fuzz fuzz-targets coverage check check-long check-systemd bench lint demo run install uninstall clean
 .DELETE_ON_ERROR:
 
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/tests/*.d $(BUILD)/fuzz/*.d)

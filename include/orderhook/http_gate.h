@@ -17,6 +17,8 @@ struct http_head {
 	bool token_ok;
 	enum body_type type;
 	uint64_t content_length;
+	/* Refused or not, a body of content_length bytes comes, and without being asked for. */
+	bool body_comes;
 	/* Borrowed from the connection; absent where there is no such header. */
 	struct slice webhook_id;
 	struct slice webhook_timestamp;

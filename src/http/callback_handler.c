@@ -194,6 +194,19 @@ static int take_request_id(struct http_connection *connection)
 	return err ? err : buf_add_string(&call->job->head, "\r\n");
 }
 
+/* A close while the body is on its way makes the sender see a broken connection and not the answer;
+ * caddy then says 503 instead. So a body that is short, and comes anyway, is let in first. */
+static enum MHD_Result refuse_head(struct http_connection *connection, int err)
+{
+	struct http_call *call = &connection->call;
+
+	if (!call->head.body_comes)
+		return refuse(connection, err);
+	call->refusal = err;
+	call->phase = CALL_REFUSED;
+	return MHD_YES;
+}
+
 static enum MHD_Result take_head(struct http_connection *connection, const char *url,
 				 const char *method, const char *version)
 {
@@ -222,7 +235,7 @@ static enum MHD_Result take_head(struct http_connection *connection, const char 
 	if (!err)
 		err = buf_reserve(&call->job->body, (size_t)call->head.content_length);
 	if (err)
-		return refuse(connection, err);
+		return refuse_head(connection, err);
 	call->phase = CALL_BODY;
 	return MHD_YES;
 }
@@ -309,6 +322,11 @@ enum MHD_Result callback_handle(void *cls, struct MHD_Connection *mhd, const cha
 			return take_end(connection);
 		if (buf_add(&call->job->body, upload_data, *upload_data_size))
 			return refuse(connection, -ERR_BODY_TOO_LARGE);
+		*upload_data_size = 0;
+		return MHD_YES;
+	case CALL_REFUSED:
+		if (*upload_data_size == 0)
+			return refuse(connection, call->refusal);
 		*upload_data_size = 0;
 		return MHD_YES;
 	case CALL_DECIDED:

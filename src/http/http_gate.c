@@ -20,6 +20,7 @@ struct gate {
 	int n_host;
 	bool transfer_encoding;
 	bool content_encoding;
+	bool expects;
 	bool malformed;
 	size_t bytes;
 };
@@ -88,6 +89,8 @@ static void take_header(struct gate *gate, struct slice name, struct slice value
 		gate->transfer_encoding = true;
 	} else if (slice_equal_nocase(name, SLICE("Content-Encoding"))) {
 		gate->content_encoding = true;
+	} else if (slice_equal_nocase(name, SLICE("Expect"))) {
+		gate->expects = true;
 	} else if (slice_equal_nocase(name, SLICE("webhook-id"))) {
 		take_single(gate, &head->webhook_id, value);
 	} else if (slice_equal_nocase(name, SLICE("webhook-timestamp"))) {
@@ -228,6 +231,9 @@ int http_gate(struct MHD_Connection *connection, const struct endpoint_set *endp
 	err = check_framing(&gate, method, version);
 	if (err)
 		return err;
+	ret->body_comes = !gate.expects &&
+			  check_length(&gate, max_body_bytes, &ret->content_length) == 0 &&
+			  ret->content_length > 0;
 	if (!ret->endpoint)
 		return -ERR_PATH;
 	if (strcmp(method, "POST") != 0)

@@ -16,6 +16,7 @@ enum call_phase {
 	CALL_IDLE = 0,   /* no request */
 	CALL_HEAD,       /* the request line is there */
 	CALL_BODY,       /* the head passed the gate */
+	CALL_REFUSED,    /* it did not; the body is read first, and forgotten */
 	CALL_COMMITTING, /* the job is the writer's and the connection is suspended */
 	CALL_DECIDED,    /* refusal or result stands, the connection was resumed */
 	CALL_ANSWERED    /* a reply is queued */

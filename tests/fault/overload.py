@@ -302,8 +302,12 @@ SCENARIOS = {"ten-times": ten_times, "slow-sockets": slow_sockets, "retry-storm"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scenario", choices=SCENARIOS, nargs="*")
-    for name in parser.parse_args().scenario or SCENARIOS:
+    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS) + "; all of them if none")
+    wanted = parser.parse_args().scenario or SCENARIOS
+    unknown = [name for name in wanted if name not in SCENARIOS]
+    if unknown:
+        parser.error(f"there is no scenario {unknown[0]!r}, only {', '.join(SCENARIOS)}")
+    for name in wanted:
         directory = tempfile.mkdtemp(prefix="orderhook-overload-")
         try:
             print(name, json.dumps(SCENARIOS[name](directory)), flush=True)

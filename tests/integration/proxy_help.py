@@ -16,7 +16,7 @@ import threading
 
 import pytest
 
-from conftest import ROOT, Connection, wait_until
+from conftest import BUILD, ROOT, Connection, wait_until
 
 NAMES = ("nginx", "haproxy", "caddy")
 # What names everybody in each of the shipped lists.
@@ -27,7 +27,9 @@ SERVER_NAME = "callback.example.com"
 
 def program(name):
     """The proxy's program; a test without it is skipped, and says what to install."""
-    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    # Where `make check` unpacks nginx when it is not installed.
+    found = shutil.which(name, path=f"{path}:{BUILD}/nginx/usr/sbin")
     if not found:
         pytest.skip(f"{name} is not installed: apt-get install {name}")
     return found

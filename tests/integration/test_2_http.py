@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 
 import pytest
 
@@ -130,6 +131,19 @@ def test_too_big_a_body_is_refused_before_100_continue(served):
     connection = served.connect()
     connection.send(head_of(*BASE, "Content-Length: 70000", "Expect: 100-continue"))
     assert connection.reply().status == 413
+    connection.close()
+
+
+def test_a_refusal_comes_when_the_body_is_there_so_that_the_sender_can_read_it(served):
+    connection = served.connect()
+    connection.send(head_of(*BASE, LENGTH, "Content-Encoding: gzip"))
+    assert served.post(callback("meanwhile")).status == 200
+    assert select.select([connection.sock], [], [], 0)[0] == []
+    connection.send(GOOD[:20])
+    assert served.post(callback("meanwhile")).status == 200
+    connection.send(GOOD[20:])
+    assert connection.reply().status == 415
+    assert connection.closed() and connection.buffer == b""
     connection.close()
 
 

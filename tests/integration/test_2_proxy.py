@@ -195,6 +195,26 @@ def test_a_slow_body_is_no_business_of_the_daemon_until_it_is_whole(make_proxy, 
     assert len(proxy.seen.requests()) == 2
 
 
+SHORT = {"nginx": [("client_header_timeout 10s", "client_header_timeout 300ms"),
+                   ("client_body_timeout 10s", "client_body_timeout 300ms")],
+         "haproxy": [("timeout http-request 10s", "timeout http-request 300ms"),
+                     ("wait-for-body time 10s", "wait-for-body time 300ms")],
+         "caddy": [("read_header 10s", "read_header 300ms")]}
+
+
+# A slow body caddy waits for.
+@pytest.mark.parametrize("name, cut", [("nginx", 10), ("nginx", -5), ("haproxy", 10),
+                                       ("haproxy", -5), ("caddy", 10)])
+def test_a_slow_request_is_given_up_and_never_seen_by_the_daemon(make_proxy, name, cut):
+    proxy = make_proxy(name, changes=SHORT[name])
+    connection = proxy.connect()
+    connection.send(request(PATH, b'{"slow":1}')[:cut])
+    reply = connection.reply()
+    assert reply is None or reply.status in (400, 408)
+    connection.close()
+    assert proxy.seen.requests() == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_request_without_an_answer_is_a_503_and_is_not_sent_twice(make_proxy, name):
     proxy = make_proxy(name, answer=b"")

@@ -8,13 +8,15 @@ and nothing else stores any. What the daemon cannot see by itself is listed in d
 names the cases.
 """
 
+import os
+import re
 import socket
 import ssl
 
 import pytest
 
-from conftest import TOKEN, Daemon, body_of, callback
-from proxy_help import Proxy, Upstream
+from conftest import ROOT, TOKEN, Daemon, body_of, callback
+from proxy_help import Proxy
 
 PATH = "/callback/shansong/" + TOKEN
 TYPE = "Content-Type: application/json"
@@ -439,24 +441,6 @@ def test_plain_http_on_the_tls_port_is_refused_with_400(nginx):
     assert "plain" not in stored(nginx)
 
 
-@pytest.mark.parametrize("cut", [10, -5])
-def test_a_slow_request_is_given_up_by_nginx_and_never_seen_by_the_daemon(cut, tmp_path):
-    proxy = Proxy("nginx", tmp_path, tmp_path / "http.sock", changes=[
-        ("client_header_timeout 10s", "client_header_timeout 300ms"),
-        ("client_body_timeout 10s", "client_body_timeout 300ms")])
-    seen = Upstream(tmp_path / "http.sock")
-    try:
-        connection = proxy.start().connect()
-        connection.send(post("slow")[:cut])
-        reply = connection.reply()
-        assert reply is None or reply.status == 408
-        connection.close()
-        assert seen.connections == []
-    finally:
-        proxy.stop()
-        seen.close()
-
-
 def test_heads_that_the_library_refuses_by_itself_are_counted(make_daemon):
     daemon = make_daemon().init().start()
     pages = 0
@@ -468,3 +452,16 @@ def test_heads_that_the_library_refuses_by_itself_are_counted(make_daemon):
     metrics = daemon.get_admin("/metrics").body.decode()
     assert f'{{endpoint="",outcome="head-refused"}} {pages}\n' in metrics
     assert daemon.stop() == 0
+
+
+def test_the_page_names_what_the_daemon_cannot_see_and_nginx_refuses():
+    unseen = {name for name, _, said, behind in CASES
+              if said.startswith("200") and behind.startswith("4")}
+    lenient = {name for name, _, said, behind in CASES
+               if not said.startswith(("200", "wait")) and behind.startswith("200")}
+    page = open(os.path.join(ROOT, "docs/http.md")).read()
+    head, rest = page.split("## What the daemon cannot see")
+    table, other_way = rest.split("## The other way round")
+    names = {name for name, *_ in CASES}
+    assert set(re.findall(r"`([a-z0-9^.-]+)`", table)) & names == unseen
+    assert set(re.findall(r"`([a-z0-9^.-]+)`", other_way)) & names == lenient
