@@ -110,8 +110,10 @@ def nspawn(tree, *arguments):
 def root_and_package():
     """(root, package, why not); both take a while, and do not need each other."""
     missing = sorted({package for program, package in TOOLS.items() if not shutil.which(program)})
-    if os.geteuid() != 0 or missing:
-        return None, None, "needs root" + "".join(f"; apt-get install {p}" for p in missing)
+    if missing:
+        return None, None, "apt-get install " + " ".join(missing)
+    if os.geteuid() != 0:
+        return None, None, "needs root"
     folder = os.path.join(BUILD, "systemd-package")
     shutil.rmtree(folder, ignore_errors=True)
     try:
