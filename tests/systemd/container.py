@@ -3,6 +3,7 @@ installed into it. The root is kept in the build directory; what a test does in 
 
 import concurrent.futures
 import functools
+import importlib.util
 import os
 import re
 import shutil
@@ -14,9 +15,16 @@ import threading
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [os.path.join(ROOT, "tests/integration"), os.path.join(ROOT, "tests/lint")]
-from conftest import BUILD, SECRET, TOKEN, body_of, request, wait_until  # noqa: E402
+sys.path.insert(0, os.path.join(ROOT, "tests/lint"))
 from tree import Tree  # noqa: E402
+
+# Its name is taken by the conftest.py beside this file.
+_spec = importlib.util.spec_from_file_location(
+    "integration", os.path.join(ROOT, "tests/integration/conftest.py"))
+integration = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(integration)
+BUILD, SECRET, TOKEN = integration.BUILD, integration.SECRET, integration.TOKEN
+callback, wait_until = integration.callback, integration.wait_until
 
 LONG = bool(os.environ.get("ORDERHOOK_LONG"))
 SAMPLE = bool(os.environ.get("ORDERHOOK_SAMPLE"))
@@ -40,15 +48,8 @@ def not_in_the_sample(test):
     return None if SAMPLE else test
 
 
-def need(*programs):
-    missing = sorted({TOOLS.get(p, p) for p in programs if not shutil.which(p)})
-    if missing:
-        pytest.skip("NOT TESTED UNDER SYSTEMD: apt-get install " + " ".join(missing))
-
-
 def build_package(folder, **changes):
     """Builds the tree as it is now in a copy of it; the .deb and the .changes."""
-    need("dpkg-buildpackage", "dh")
     source = os.path.join(folder, "orderhook")
     tree = Tree(ROOT)
     for name in tree.files:
@@ -73,6 +74,10 @@ def libraries():
     return sorted(set(re.findall(r"(\S+) \(= ", text)))
 
 
+class Missing(Exception):
+    """Why this machine cannot run these tests."""
+
+
 def make_root():
     wanted = ",".join(PACKAGES + libraries())
     tree = os.path.join(BUILD, "systemd-root")
@@ -80,33 +85,54 @@ def make_root():
     if os.path.exists(stamp) and open(stamp).read() == wanted:
         return tree
     shutil.rmtree(tree, ignore_errors=True)
-    sources = next(path for path in ("/etc/apt/sources.list.d/debian.sources",
-                                     "/etc/apt/sources.list") if os.path.exists(path))
+    sources = [path for path in ("/etc/apt/sources.list.d/debian.sources",
+                                 "/etc/apt/sources.list") if os.path.exists(path)][:1]
     codename = re.search(r"^VERSION_CODENAME=(\w+)", open("/etc/os-release").read(), re.M).group(1)
     done = subprocess.run(
         ["mmdebstrap", "--quiet", "--variant=apt", "--dpkgopt=force-unsafe-io",
-         '--aptopt=Acquire::Languages "none"', f"--include={wanted}", codename, tree, sources],
+         '--aptopt=Acquire::Languages "none"', '--aptopt=Acquire::http::Timeout "10"',
+         f"--include={wanted}", codename, tree, *sources],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200)
     if done.returncode:
-        pytest.skip("NOT TESTED UNDER SYSTEMD: no root could be made from this machine's apt "
-                    "sources: " + done.stdout.strip()[-300:])
+        raise Missing("no root could be made from this machine's apt sources: "
+                      + done.stdout.strip()[-300:])
     with open(stamp, "w") as f:
         f.write(wanted)
     return tree
 
 
+def nspawn(tree, *arguments):
+    return ["systemd-nspawn", f"--directory={tree}", "--volatile=overlay", "--register=no",
+            "--keep-unit", "--private-network", *arguments]
+
+
 @functools.lru_cache(maxsize=None)
 def root_and_package():
-    """Both take a while, and do not need each other."""
+    """(root, package, why not); both take a while, and do not need each other."""
+    missing = sorted({package for program, package in TOOLS.items() if not shutil.which(program)})
+    if missing:
+        return None, None, "apt-get install " + " ".join(missing)
     if os.geteuid() != 0:
-        pytest.skip("NOT TESTED UNDER SYSTEMD: needs root")
-    need(*TOOLS)
+        return None, None, "needs root"
     folder = os.path.join(BUILD, "systemd-package")
     shutil.rmtree(folder, ignore_errors=True)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        root = pool.submit(make_root)
-        package = build_package(folder)
-        return root.result(), package
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            root = pool.submit(make_root)
+            package = build_package(folder)
+            tree = root.result()
+    except Missing as why:
+        return None, None, str(why)
+    done = subprocess.run([*nspawn(tree, "--quiet"), "true"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return tree, package, done.returncode and f"no container runs here: {done.stdout.strip()}"
+
+
+def ready():
+    tree, package, why_not = root_and_package()
+    if why_not:
+        pytest.skip(f"NOT TESTED UNDER SYSTEMD: {why_not}")
+    return tree, package
 
 
 class Machine:
@@ -114,10 +140,8 @@ class Machine:
 
     def __init__(self, tree):
         self.nspawn = subprocess.Popen(
-            ["systemd-nspawn", f"--directory={tree}", "--boot", "--volatile=overlay",
-             "--register=no", "--keep-unit", "--private-network", "--console=read-only",
-             "--kill-signal=SIGRTMIN+3"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            nspawn(tree, "--boot", "--console=read-only", "--kill-signal=SIGRTMIN+3"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(self._booted, 120)
         except BaseException:
@@ -177,7 +201,8 @@ class Machine:
             connection.settimeout(60)
             connection.connect(self.root + path)
             try:
-                connection.sendall(request(PATH, body_of(members), {"Connection": "close"}))
+                connection.sendall(integration.request(PATH, integration.body_of(members),
+                                                       {"Connection": "close"}))
                 head = connection.recv(65536)
             except ConnectionError:
                 return 0
@@ -186,29 +211,6 @@ class Machine:
     def stop(self):
         subprocess.run(["nsenter", "-t", self.leader, "-a", "systemctl", "poweroff"], timeout=60)
         self.nspawn.wait(60)
-
-
-@pytest.fixture(scope="module")
-def package():
-    """The .deb; what needs only that can be tested without a container."""
-    return root_and_package()[1]
-
-
-@pytest.fixture(scope="module")
-def machine():
-    """Booted, without the package."""
-    one = Machine(root_and_package()[0])
-    try:
-        yield one
-    finally:
-        one.stop()
-
-
-@pytest.fixture(scope="module")
-def installed(machine, package):
-    machine.package = package["deb"]
-    machine.install(machine.package)
-    return machine
 
 
 class Load:
@@ -223,7 +225,6 @@ class Load:
         self.callers = [threading.Thread(target=self._call, args=(i,)) for i in range(callers)]
 
     def _call(self, caller):
-        from conftest import callback
         n = 0
         while not self.done.is_set():
             order = f"{self.name}-{caller}-{n}"

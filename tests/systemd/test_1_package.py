@@ -7,11 +7,11 @@ import subprocess
 
 import pytest
 
-from container import ROOT, build_package, not_in_the_sample, package  # noqa: F401
+from container import ROOT, build_package, not_in_the_sample
 
 
 @not_in_the_sample
-def test_lintian_finds_nothing(package):  # noqa: F811
+def test_lintian_finds_nothing(package):
     if not shutil.which("lintian"):
         pytest.skip("NOT TESTED: apt-get install lintian")
     done = subprocess.run(["lintian", "--allow-root", "--display-info", "--fail-on",
@@ -21,13 +21,13 @@ def test_lintian_finds_nothing(package):  # noqa: F811
 
 
 @not_in_the_sample
-def test_second_build_elsewhere_and_later_gives_the_same_bytes(package, tmp_path):  # noqa: F811
+def test_second_build_elsewhere_and_later_gives_the_same_bytes(package, tmp_path):
     again = build_package(tmp_path / "another" / "folder", umask=0o077)
     with open(package["deb"], "rb") as one, open(again["deb"], "rb") as other:
         assert one.read() == other.read()
 
 
-def test_package_has_its_own_configuration_alone_for_a_conffile(package):  # noqa: F811
+def test_package_has_its_own_configuration_alone_for_a_conffile(package):
     def control(part):
         return subprocess.run(["dpkg-deb", "--info", package["deb"], part], capture_output=True,
                               text=True, check=True).stdout

@@ -4,8 +4,7 @@ import os
 import re
 import shutil
 
-from container import ROOT, machine, package  # noqa: F401
-from conftest import SECRET
+from container import ROOT, SECRET
 
 SECTIONS = ("Nine commands", "Look at it", "Before the platform calls", "Building the package")
 
@@ -24,8 +23,7 @@ def test_chinese_page_has_the_same_commands():
         assert commands(section, "docs/install.zh-CN.md") == commands(section) != [""]
 
 
-def test_page_leads_to_a_stored_signed_callback_in_under_ten_commands(machine,  # noqa: F811
-                                                                      package):  # noqa: F811
+def test_page_leads_to_a_stored_signed_callback_in_under_ten_commands(machine, package):
     # Somebody who may use sudo, with the package in the home directory.
     machine.run("echo 127.0.1.1 $(hostname) >> /etc/hosts; "
                 "useradd -m -d /srv/somebody -s /bin/bash somebody && "

@@ -6,15 +6,13 @@ import threading
 
 import pytest
 
-from container import (CREDENTIALS, PATH, SECRET, TOKEN, Load, installed, machine,  # noqa: F401
-                       not_in_the_sample, package, wait_until)
-from conftest import callback
+from container import CREDENTIALS, SECRET, TOKEN, Load, callback, not_in_the_sample, wait_until
 
 START_FAILED = "a863fe4f76f743bb9e31bdd270ad77f6"
 CONF = "/etc/orderhook/orderhook.conf"
 
 
-def refused(machine, words, code="78"):  # noqa: F811
+def refused(machine, words, code="78"):
     """The service ended once, said why in STATUS and in one line, and stays down."""
     machine.run("systemctl stop 'orderhookd*.socket' orderhookd; "
                 "systemctl reset-failed 'orderhookd*'", check=False)
@@ -28,24 +26,24 @@ def refused(machine, words, code="78"):  # noqa: F811
     assert len(lines) == 1 and words in lines[0], lines
 
 
-def test_01_configuration_as_it_is_delivered_is_78(installed):  # noqa: F811
+def test_01_configuration_as_it_is_delivered_is_78(installed):
     refused(installed, "YOUR-CLIENT-ID")
 
 
-def test_02_missing_store_is_78_with_its_remedy(installed):  # noqa: F811
+def test_02_missing_store_is_78_with_its_remedy(installed):
     installed.set_up(store=False)
     refused(installed, "orderhook init")
     installed.run("runuser -u orderhook -- orderhook init")
 
 
 @pytest.mark.parametrize("name", ["shansong-token", "shansong-secret"])
-def test_03_missing_credential_is_78_with_its_name(installed, name):  # noqa: F811
+def test_03_missing_credential_is_78_with_its_name(installed, name):
     installed.run(f"mv {CREDENTIALS}/{name} /var/tmp")
     refused(installed, f"LoadCredential={name}:")
     installed.run(f"mv /var/tmp/{name} {CREDENTIALS}")
 
 
-def test_04_wrong_configuration_is_78_with_its_line(installed):  # noqa: F811
+def test_04_wrong_configuration_is_78_with_its_line(installed):
     installed.run(f"cp {CONF} /var/tmp/good && echo '[nonsense]' >> {CONF}")
     refused(installed, "nonsense")
     installed.run(f"cp /var/tmp/good {CONF}")
@@ -56,7 +54,7 @@ def test_04_wrong_configuration_is_78_with_its_line(installed):  # noqa: F811
     ("echo something > $S", "is not an orderhook store"),
     ("rm -f $S* && orderhook --db $S init --environment test", "belongs to the environment test"),
 ])
-def test_05_foreign_store_is_78(installed, make, words):  # noqa: F811
+def test_05_foreign_store_is_78(installed, make, words):
     store = "/var/lib/orderhook/orderhook.db"
     installed.run(f"mkdir /var/tmp/kept && mv {store}* /var/tmp/kept; S={store}; {make}; "
                   "chown -R orderhook:orderhook /var/lib/orderhook")
@@ -65,7 +63,7 @@ def test_05_foreign_store_is_78(installed, make, words):  # noqa: F811
 
 
 @not_in_the_sample
-def test_06_socket_of_another_name_is_78(installed):  # noqa: F811
+def test_06_socket_of_another_name_is_78(installed):
     folder = "/run/systemd/system/orderhookd-admin.socket.d"
     installed.write(folder + "/test.conf", "[Socket]\nFileDescriptorName=other\n", 0o644)
     installed.run("systemctl daemon-reload")
@@ -74,7 +72,7 @@ def test_06_socket_of_another_name_is_78(installed):  # noqa: F811
 
 
 @not_in_the_sample
-def test_07_read_only_state_directory_is_78(installed):  # noqa: F811
+def test_07_read_only_state_directory_is_78(installed):
     state = "/var/lib/orderhook"
     installed.run(f"mount --bind {state} {state} && mount -o remount,bind,ro {state}")
     try:
@@ -83,7 +81,7 @@ def test_07_read_only_state_directory_is_78(installed):  # noqa: F811
         installed.run(f"umount {state}")
 
 
-def test_08_first_caller_starts_the_service_and_is_served(installed):  # noqa: F811
+def test_08_first_caller_starts_the_service_and_is_served(installed):
     installed.run("systemctl reset-failed 'orderhookd*'; "
                   "systemctl start orderhookd.socket orderhookd-admin.socket")
     assert installed.show("ActiveState") != "active"
@@ -93,7 +91,7 @@ def test_08_first_caller_starts_the_service_and_is_served(installed):  # noqa: F
         ["orderhook", "orderhook-proxy", "660"]
 
 
-def test_09_service_really_runs_confined(installed):  # noqa: F811
+def test_09_service_really_runs_confined(installed):
     """What the kernel says of the process, not what the unit says of itself."""
     pid = installed.show("MainPID")
     status = installed.run(f"cat /proc/{pid}/status")
@@ -113,7 +111,7 @@ def test_09_service_really_runs_confined(installed):  # noqa: F811
     assert float(re.search(r"service: ([\d.]+)", level).group(1)) <= 1.0
 
 
-def test_10_journal_finds_a_callback_by_its_order(installed):  # noqa: F811
+def test_10_journal_finds_a_callback_by_its_order(installed):
     wait_until(lambda: "order first" in installed.run("journalctl -o cat ORDER_NO=m-first"))
     text = installed.run("journalctl -o export ORDER_NO=m-first")
     for field in ("ISS_ORDER_NO=first", "VERDICT=applied", "ENDPOINT=shansong", "PRIORITY=6",
@@ -123,7 +121,7 @@ def test_10_journal_finds_a_callback_by_its_order(installed):  # noqa: F811
     assert "A callback was stored" in installed.run("journalctl -x ORDER_NO=m-first")
 
 
-def test_11_reload_of_a_wrong_file_is_told_and_keeps_the_old_one(installed):  # noqa: F811
+def test_11_reload_of_a_wrong_file_is_told_and_keeps_the_old_one(installed):
     installed.run(f"cp {CONF} /var/tmp/good && echo '[nonsense]' >> {CONF} && "
                   "systemctl reload orderhookd")
     wait_until(lambda: "reload refused" in installed.show("StatusText"))
@@ -134,7 +132,7 @@ def test_11_reload_of_a_wrong_file_is_told_and_keeps_the_old_one(installed):  # 
     assert installed.post(callback("reload-2")) == 200
 
 
-def test_12_second_one_runs_beside_it_from_the_template(installed):  # noqa: F811
+def test_12_second_one_runs_beside_it_from_the_template(installed):
     installed.write(f"{CREDENTIALS}/test/shansong-token", TOKEN)
     installed.write(f"{CREDENTIALS}/test/shansong-secret", SECRET)
     # As docs/service.md tells.
@@ -154,18 +152,17 @@ def test_12_second_one_runs_beside_it_from_the_template(installed):  # noqa: F81
 
 
 @not_in_the_sample
-def test_12_upgrade_starts_an_instance_anew_and_leaves_a_stopped_daemon_alone(
-        installed):  # noqa: F811
+def test_12_upgrade_starts_an_instance_anew_and_no_stopped_daemon(installed, package):
     installed.run("systemctl stop orderhookd")
     pid = installed.show("MainPID", "orderhookd@test")
-    installed.install(installed.package)
+    installed.install(package["deb"])
     assert installed.show("MainPID", "orderhookd@test") not in (pid, "0")
     assert installed.show("ActiveState") == "inactive"
     assert installed.post(callback("after-upgrade")) == 200
 
 
 @not_in_the_sample
-def test_13_timers_copy_the_store_and_tell_what_needs_a_person(installed):  # noqa: F811
+def test_13_timers_copy_the_store_and_tell_what_needs_a_person(installed):
     installed.run("systemctl enable --now orderhook-backup.timer orderhook-attention.timer "
                   "orderhook-prune.timer && touch -d '20 days ago' "
                   "/var/backups/orderhook/orderhook-old.db /var/backups/orderhook/other")
@@ -183,7 +180,7 @@ def test_13_timers_copy_the_store_and_tell_what_needs_a_person(installed):  # no
 
 
 @not_in_the_sample
-def test_14_timers_run_confined(installed):  # noqa: F811
+def test_14_timers_run_confined(installed):
     for job in ("backup", "prune", "attention"):
         level = installed.run("systemd-analyze security --no-pager "
                               f"orderhook-{job}.service | tail -1")
@@ -192,8 +189,7 @@ def test_14_timers_run_confined(installed):  # noqa: F811
 
 @not_in_the_sample
 @pytest.mark.parametrize("limit", ["LimitNOFILE=24", "LimitAS=72M"])
-def test_15_limit_of_descriptors_or_memory_delays_callers_and_loses_nothing(
-        installed, limit):  # noqa: F811
+def test_15_limit_of_descriptors_or_memory_delays_and_loses_nothing(installed, limit):
     installed.drop_in(limit)
     installed.run("systemctl restart orderhookd")
     with Load(installed, limit.replace("=", "-"), callers=40) as load:
@@ -202,7 +198,7 @@ def test_15_limit_of_descriptors_or_memory_delays_callers_and_loses_nothing(
 
 
 @not_in_the_sample
-def test_16_limit_of_tasks_is_no_end_and_callers_are_served_later(installed):  # noqa: F811
+def test_16_limit_of_tasks_is_no_end_and_callers_are_served_later(installed):
     # As the kernel answers above TasksMax=, which needs a cgroup that not every container has.
     installed.drop_in("SystemCallFilter=~clone clone3", "SystemCallErrorNumber=EAGAIN")
     installed.run("systemctl restart orderhookd", check=False)
@@ -218,7 +214,7 @@ def test_16_limit_of_tasks_is_no_end_and_callers_are_served_later(installed):  #
 
 
 @not_in_the_sample
-def test_17_limit_of_the_file_size_refuses_and_loses_nothing(installed):  # noqa: F811
+def test_17_limit_of_the_file_size_refuses_and_loses_nothing(installed):
     installed.drop_in("LimitFSIZE=300K")
     installed.run("systemctl restart orderhookd")
     statuses = {f"size-{n}": installed.post(callback(f"size-{n}")) for n in range(60)}
@@ -233,7 +229,7 @@ def test_17_limit_of_the_file_size_refuses_and_loses_nothing(installed):  # noqa
 
 
 @not_in_the_sample
-def test_18_purge_takes_all_but_the_records(installed):  # noqa: F811
+def test_18_purge_takes_all_but_the_records(installed, package):
     said = installed.run("dpkg --purge orderhook")
     assert "/var/lib/orderhook has data and is kept" in said
     assert installed.run("systemctl list-units --no-legend --state=active 'orderhook*'") == ""
@@ -242,7 +238,7 @@ def test_18_purge_takes_all_but_the_records(installed):  # noqa: F811
     assert "orderhook.db" in installed.run("ls /var/lib/orderhook /var/lib/orderhook-test")
     assert installed.run("getent passwd orderhook")
     # What was kept is there again for the next installation.
-    installed.install(installed.package)
+    installed.install(package["deb"])
     installed.set_up(store=False)
     installed.run("systemctl enable --now orderhookd")
     assert ",first," in installed.run("orderhook orders --format csv")

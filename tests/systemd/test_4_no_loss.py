@@ -7,9 +7,7 @@ import threading
 
 import pytest
 
-from container import (LONG, SAMPLE, Load, installed, machine, not_in_the_sample,  # noqa: F401
-                       package, wait_until)
-from conftest import callback
+from container import LONG, SAMPLE, Load, callback, not_in_the_sample, wait_until
 
 RESTARTS = 100 if LONG else 2 if SAMPLE else 10
 UPGRADES = 20 if LONG else 1 if SAMPLE else 2
@@ -18,14 +16,14 @@ WATCHDOGS = 10 if LONG else 1
 
 
 @pytest.fixture(scope="module")
-def serving(installed):  # noqa: F811
+def serving(installed):
     installed.set_up()
     installed.run("systemctl enable --now orderhookd")
     yield installed
     assert "0 findings" in installed.run("orderhook verify")
 
 
-def another_version(package, version, folder):  # noqa: F811
+def another_version(package, version, folder):
     """The same package under another number."""
     tree = os.path.join(folder, version)
     subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
@@ -45,8 +43,8 @@ def test_restarts_refuse_nobody_and_lose_nothing(serving, record_property):
     record_property("figures", load.figures(restarts=RESTARTS))
 
 
-def test_upgrades_and_downgrades_refuse_nobody_and_lose_nothing(serving, package,  # noqa: F811
-                                                                tmp_path, record_property):
+def test_upgrades_and_downgrades_refuse_nobody_and_lose_nothing(serving, package, tmp_path,
+                                                                record_property):
     new = serving.give(another_version(package["deb"], "0.1.1", str(tmp_path)))
     old = serving.give(package["deb"])
     socket_since = serving.show("ActiveEnterTimestampMonotonic", "orderhookd.socket")
@@ -146,7 +144,7 @@ def test_writer_stuck_in_the_kernel_is_found_while_the_listener_answers(serving,
     assert "0 findings" in serving.run("orderhook verify")
 
 
-def stopping_for(machine):  # noqa: F811
+def stopping_for(machine):
     """Seconds since the watchdog ended it."""
     entered = int(machine.show("StateChangeTimestampMonotonic"))
     return float(open("/proc/uptime").read().split()[0]) - entered / 1e6
