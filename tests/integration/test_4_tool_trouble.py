@@ -100,8 +100,8 @@ POISON = "\x1b]0;t\x07\x1b[2J\u202e\u009b31m\x08\r\u2066\ufeff"
 def poisoned(damaged):
     """A store in which every text that came from outside has what drives a terminal."""
     path = damaged("INSERT INTO held (received_ms, last_ms, ours, token_ok, bytes, endpoint,"
-                   " reason, identity, head, body) VALUES (1, 1, 1, 1, 9, 'e', 'sign-wrong', zeroblob(32),"
-                   " x'00', x'00')")
+                   " reason, identity, head, body) VALUES (1, 1, 1, 1, 9, 'e', 'sign-wrong',"
+                   " zeroblob(32), x'00', x'00')")
     db = sqlite3.connect(path)
     for table in ("orders", "event", "endpoint", "held"):
         for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
