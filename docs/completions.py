@@ -64,22 +64,19 @@ _orderhook()
 complete -F _orderhook orderhook
 """
 
+# The file is the function's body, read anew for each completion.
 ZSH_MAIN = r"""
-_orderhook()
-{
-    local context state state_descr line
-    typeset -A opt_args
+_arguments -C -S \
+    $everywhere \
+    '--version[print the version]' \
+    '1:command:->command' \
+    '*::argument:->argument' && return
 
-    _arguments -C -S \
-        $everywhere \
-        '--version[print the version]' \
-        '1:command:->command' \
-        '*::argument:->argument'
-    case $state in
-    command) _describe command commands ;;
-    argument)
-        case $words[1] in
-        help) _describe command commands ;;
+case $state in
+command) _describe -t commands command names ;;
+argument)
+    case $words[1] in
+    help) _describe -t commands command names ;;
 """
 
 FISH_HELPERS = r"""
@@ -221,20 +218,21 @@ def zsh_option(option):
 def zsh(commands):
     everywhere = max((c.everywhere for c in commands), key=len)
     lines = ["#compdef orderhook", "# " + HEAD.format("zsh"), "",
-             "local -a everywhere commands", "everywhere=(",
-             *("\t" + zsh_option(o) for o in everywhere), ")", "commands=(",
+             "local curcontext=$curcontext context state state_descr line",
+             "typeset -A opt_args", "local -a everywhere names", "everywhere=(",
+             *("\t" + zsh_option(o) for o in everywhere), ")", "names=(",
              *(f"\t'{c.name}:{zsh_text(c.summary)}'" for c in commands),
              "\t'help:what a command does'", ")"]
     cases = []
     for command in commands:
         words, files = own_arguments(command)
         argument = f"'*:argument:({' '.join(words)})'" if words else \
-            "'*:file:_files'" if files else "'*:argument:'"
-        cases += [f"\t\t{command.name})", "\t\t\t_arguments -S $everywhere \\",
-                  *(f"\t\t\t\t{zsh_option(o)} \\" for o in command.options),
-                  f"\t\t\t\t{argument}", "\t\t\t;;"]
+            "'*:file:_files'" if files else "'*: :()'"
+        cases += [f"\t{command.name})", "\t\t_arguments -S $everywhere \\",
+                  *(f"\t\t\t{zsh_option(o)} \\" for o in command.options),
+                  f"\t\t\t{argument}", "\t\t;;"]
     return ("\n".join(lines) + "\n" + tabs(ZSH_MAIN) + "\n".join(cases)
-            + "\n\t\tesac\n\t\t;;\n\tesac\n}\n\n_orderhook \"$@\"\n")
+            + "\n\tesac\n\t;;\nesac\n")
 
 
 # ---------------------------------------------------------------------- fish

@@ -121,18 +121,26 @@ static int find_row(void *context, const struct store_row *row)
 	return 1;
 }
 
-static void print_head(struct out *out, const struct store_row *row)
+static int print_head(struct out *out, const struct store_row *row)
 {
+	BUF_AUTO struct buf text = BUF_INIT(RAW_LIMIT_BYTES);
+	BUF_AUTO struct buf safe = BUF_INIT(RAW_LIMIT_BYTES);
 	const struct store_value *v = row->values;
 	char reason[64] = "";
+	int err = 0;
 
 	(void)slice_copy(v[HELD_COL_reason].text, reason, sizeof(reason));
 	int refusal = refusal_of_key(reason);
-	for (int i = 0; i < HELD_COL_MAX; i++)
-		out_f(out, "%-14s %.*s\n", held_column_names[i], SLICE_ARG(v[i].text));
-	if (refusal)
-		out_f(out, "%-14s %d: %s\n", "refused with", err_http_status(refusal),
-		      err_text(refusal));
+	for (int i = 0; i < HELD_COL_MAX && !err; i++)
+		err = buf_addf(&text, "%-14s %.*s\n", held_column_names[i], SLICE_ARG(v[i].text));
+	if (refusal && !err)
+		err = buf_addf(&text, "%-14s %d: %s\n", "refused with", err_http_status(refusal),
+			       err_text(refusal));
+	if (!err)
+		err = text_add_safe(&safe, buf_slice(&text), TEXT_KEEP_LINES);
+	if (!err)
+		out_bytes(out, safe.data, safe.len);
+	return err;
 }
 
 /* A body that is no JSON or form cannot be masked, and is only shown when that is asked for. */
@@ -185,8 +193,9 @@ static int show_held(struct tool *tool, int64_t held_id, bool reveal)
 	else if (err)
 		code = tool_store_failed(tool, err, store_reader_problem(reader));
 	if (!code) {
-		print_head(&tool->out, &wanted.copy.row);
-		code = print_body(tool, &head, &body, reveal);
+		err = print_head(&tool->out, &wanted.copy.row);
+		code = err ? tool_fail(tool, TOOL_STORE, "%s", err_text(err))
+			   : print_body(tool, &head, &body, reveal);
 	}
 	row_copy_release(&wanted.copy);
 	return code;

@@ -64,29 +64,40 @@ static bool is_text(const struct json_object *object, const char *name, const ch
 
 /* ------------------------------------------------------------------ parts -------------- */
 
-static void print_subject(struct out *out, const struct explain_subject *subject)
+/* Names and addresses may have been written into the store by other hands. */
+static int subject_text(struct buf *text, const struct explain_subject *subject)
 {
 	const struct store_value *v = subject->row.row.values;
 	char received[CLOCK_LOCAL_BYTES];
 
 	clock_format_local(subject->received_ms, CHINA_OFFSET_MS, received);
 	if (subject->kind == EXPLAIN_EVENT)
-		out_f(out, "event %lld of endpoint %s, received %s " CHINA_ZONE " from %s\n",
-		      (long long)subject->id, subject->endpoint, received, subject->remote);
-	else if (subject->kind == EXPLAIN_HELD)
-		out_f(out,
-		      "refused delivery %lld of endpoint %s, received %s " CHINA_ZONE " from %s\n",
-		      (long long)subject->id, subject->endpoint, received, subject->remote);
-	else
-		out_f(out, "a delivery to endpoint %s, as if received %s " CHINA_ZONE "\n",
-		      subject->endpoint, received);
-	if (subject->kind == EXPLAIN_EVENT)
-		out_f(out, "stored as %.*s, source %.*s, deliveries %.*s\n",
-		      SLICE_ARG(v[EVENT_COL_auth].text), SLICE_ARG(v[EVENT_COL_source].text),
-		      SLICE_ARG(v[EVENT_COL_deliveries].text));
+		return buf_addf(text,
+				"event %lld of endpoint %s, received %s " CHINA_ZONE " from %s\n"
+				"stored as %.*s, source %.*s, deliveries %.*s\n",
+				(long long)subject->id, subject->endpoint, received,
+				subject->remote, SLICE_ARG(v[EVENT_COL_auth].text),
+				SLICE_ARG(v[EVENT_COL_source].text),
+				SLICE_ARG(v[EVENT_COL_deliveries].text));
 	if (subject->kind == EXPLAIN_HELD)
-		out_f(out, "refused then: %s: %s\n", subject->reason,
-		      err_text(err_of_key(slice_of(subject->reason))));
+		return buf_addf(text,
+				"refused delivery %lld of endpoint %s, received %s " CHINA_ZONE
+				" from %s\nrefused then: %s: %s\n",
+				(long long)subject->id, subject->endpoint, received,
+				subject->remote, subject->reason,
+				err_text(err_of_key(slice_of(subject->reason))));
+	return buf_addf(text, "a delivery to endpoint %s, as if received %s " CHINA_ZONE "\n",
+			subject->endpoint, received);
+}
+
+static void print_subject(struct out *out, const struct explain_subject *subject)
+{
+	BUF_AUTO struct buf text = BUF_INIT(TEXT_BYTES_MAX);
+	BUF_AUTO struct buf safe = BUF_INIT(TEXT_BYTES_MAX);
+
+	if (subject_text(&text, subject) == 0 &&
+	    text_add_safe(&safe, buf_slice(&text), TEXT_KEEP_LINES) == 0)
+		out_bytes(out, safe.data, safe.len);
 }
 
 static void print_checks(struct out *out, const struct json_object *explanation)

@@ -141,7 +141,7 @@ def test_follow_goes_on_across_restarts_of_the_daemon(make_daemon):
 
 
 def test_followers_have_every_event_once_under_load_and_across_restarts(make_daemon):
-    """Each follower is stopped over and over until more has come, amid its looks, too."""
+    """Each follower is stopped over and over until more has come, amid its looks too."""
     daemon = make_daemon()
     daemon.configure(server={"listen": f"unix:{daemon.dir}/http"})
     daemon.init().start()
@@ -179,8 +179,7 @@ def test_followers_have_every_event_once_under_load_and_across_restarts(make_dae
         assert follower.ids() == wanted
 
 
-def test_a_follower_with_a_filter_misses_nothing_that_comes_between_two_of_its_reads(daemon,
-                                                                                     tmp_path):
+def test_a_follower_with_a_filter_misses_nothing_between_two_of_its_reads(daemon, tmp_path):
     """strace holds it up for longer than a callback takes, wherever it goes back to the store."""
     slow = ("strace", "-D", "-o", str(tmp_path / "trace"), "-e", "trace=fcntl", "-e",
             "inject=fcntl:delay_enter=1500:when=20+")

@@ -8,11 +8,12 @@ import sqlite3
 import struct
 import subprocess
 import termios
+import unicodedata
 
 import pytest
 
 from conftest import DEADLINE_S, ROOT, tool, wait_until
-from tool_help import TOOL, assert_one_line, damaged, shop  # noqa: F401
+from tool_help import TOOL, assert_one_line, damaged, on_terminal, shop  # noqa: F401
 
 TABLE = open(os.path.join(ROOT, "include/orderhook/tbl/command.def"), encoding="utf-8").read()
 # (name, arguments) of each command that works on a store; init makes one.
@@ -91,6 +92,43 @@ def test_a_store_that_cannot_be_used_is_one_line_and_stays_as_it_is(damaged, tmp
         held.close()
     else:
         assert contents(tmp_path) == before
+
+
+POISON = "\x1b]0;t\x07\x1b[2J\u202e\u009b31m\x08\r\u2066\ufeff"
+
+
+def poisoned(damaged):
+    """A store in which every text that came from outside has what drives a terminal."""
+    path = damaged("INSERT INTO held (received_ms, last_ms, ours, token_ok, bytes, endpoint,"
+                   " reason, identity, head, body) VALUES (1, 1, 1, 1, 9, 'e', 'sign-wrong',"
+                   " zeroblob(32), x'00', x'00')")
+    db = sqlite3.connect(path)
+    for table in ("orders", "event", "endpoint", "held"):
+        for _, column, kind, *_ in db.execute(f"PRAGMA table_info({table})").fetchall():
+            if kind == "TEXT" and column not in ("reason", "iss_order_no"):
+                db.execute(f"UPDATE {table} SET {column} = ifnull({column}, '') || ?", (POISON,))
+            elif column in ("head", "body"):
+                text = f'{{"a":"{POISON}"}}' if column == "body" else f"X: {POISON}\r\n"
+                db.execute(f"UPDATE {table} SET {column} = CAST(? AS BLOB)", (text,))
+    db.execute("UPDATE orders SET iss_order_no = iss_order_no || ? WHERE iss_order_no != 'V'",
+               (POISON,))
+    db.commit()
+    db.close()
+    return path
+
+
+def test_what_drives_a_terminal_reaches_none_by_any_command(damaged, tmp_path):
+    path = poisoned(damaged)
+    lines = [words(name, arguments, tmp_path) for name, arguments in READERS]
+    lines += [["held", "show", "1"], ["held", "show", "1", "--reveal"], ["raw", "1", "--headers"]]
+    lines += [[name, "--format", form] for name in ("orders", "events", "export", "held")
+              for form in ("json", "jsonl", "csv")]
+    for line in lines:
+        screen, stderr, _ = on_terminal("--db", path, *line, columns=400, env={"NO_COLOR": "1"})
+        for c in re.sub(r"\r*\n", "", screen + stderr):
+            assert unicodedata.category(c) not in ("Cc", "Cf"), (line, repr(c), screen, stderr)
+        if line[0] in ("orders", "events", "show", "held"):
+            assert "\\x1b]0;t\\x07" in screen or "\\u001b]0;t" in screen, (line, screen, stderr)
 
 
 @pytest.mark.parametrize("name, arguments", READERS, ids=NAMES)
