@@ -1,4 +1,4 @@
-/* An order rests in 50 and 60, whatever the configuration says of them. */
+/* An order may rest in a status, whatever the configuration says of it. */
 #include "orderhook/retention.h"
 
 #include <string.h>
@@ -6,11 +6,6 @@
 /* What the configuration's schema has for a file that does not say. */
 static const struct config_attention defaults[] = {
 	{20, 30 * 60 * 1000}, {30, 60 * 60 * 1000}, {40, 3 * 60 * 60 * 1000}};
-
-static bool is_final(int status)
-{
-	return status == 50 || status == 60;
-}
 
 void retention_overdue(const struct config *config, int64_t now_ms,
 		       int64_t ret_before_ms[EVENT_STATUS_MAX + 1])
@@ -20,7 +15,7 @@ void retention_overdue(const struct config *config, int64_t now_ms,
 
 	memset(ret_before_ms, 0, (EVENT_STATUS_MAX + 1) * sizeof(ret_before_ms[0]));
 	for (size_t i = 0; i < n; i++) {
-		if (rows[i].limit_ms > 0 && !is_final(rows[i].status))
+		if (rows[i].limit_ms > 0 && !order_status_rests(rows[i].status))
 			ret_before_ms[rows[i].status] = now_ms - rows[i].limit_ms;
 	}
 }

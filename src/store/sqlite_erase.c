@@ -16,9 +16,6 @@
 #include "sqlite_care.h"
 #include "sqlite_chain_row.h"
 
-#define STATUS_DONE 50
-#define STATUS_CANCELLED 60
-
 struct name {
 	char text[EVENT_ID_BYTES_MAX + 1];
 };
@@ -223,8 +220,7 @@ static int take_names(struct sqlite_store *store, struct erase *erase)
 		err = read_order(store, erase->orders.at[i], &order);
 		if (err)
 			break;
-		erase->counts.moving += order.row.known.state.status != STATUS_DONE &&
-					order.row.known.state.status != STATUS_CANCELLED;
+		erase->counts.moving += !order_status_rests(order.row.known.state.status);
 		err = add_name(erase, order.name);
 		if (err || !order.row.known.order_no[0])
 			continue;
