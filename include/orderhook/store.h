@@ -49,6 +49,11 @@ struct store_hold {
 
 struct store_held_stats;
 struct store_status_count;
+struct store_prune;
+struct store_prune_place;
+struct store_pruned;
+struct store_erased;
+struct store_apply;
 
 struct store_ops {
 	/*
@@ -81,6 +86,22 @@ struct store_ops {
 	void (*held_stats)(const struct store *store, struct store_held_stats *ret);
 	int (*count_orders)(struct store *store, struct store_status_count *counts, size_t cap,
 			    size_t *ret_n);
+
+	/* store_care.h. Each is one transaction, may be NULL in a test's store, and leaves all as
+	 * it was on failure. */
+	/* Removes a few whole orders, for a few milliseconds, and adds them to the counts. 1: there
+	 * is more, 0: done. */
+	int (*prune)(struct store *store, const struct store_prune *prune,
+		     struct store_prune_place *place, struct store_pruned *counts);
+	/*
+	 * Takes the personal data out of every order of this issOrderNo or orderNo, and what is
+	 * left of it out of the files; callbacks wait until the database was read through.
+	 * -ERR_NOT_FOUND. -ERR_EVIDENCE: nothing was erased. -ERR_TRACES: it was, and ret is set,
+	 * but the files still have some of it: a reader keeps the log, or the disk is full.
+	 */
+	int (*erase)(struct store *store, const char *order, struct store_erased *ret);
+	/* Writes the states and counts of these orders anew, and the orders in each status. */
+	int (*apply)(struct store *store, const struct store_apply *apply, int64_t *ret_orders);
 };
 
 struct store {
@@ -227,7 +248,8 @@ int store_events(struct store_reader *reader, const struct event_filter *filter,
 int store_cursor_next(struct store_cursor *cursor, struct store_row *ret);
 void store_cursor_close(struct store_cursor *cursor);
 
-/* The stored bytes of one event, appended. -ERR_NOT_FOUND. Either buffer may be NULL. */
+/* The stored bytes of one event, appended. -ERR_NOT_FOUND, -ERR_ERASED. Either buffer may be NULL.
+ */
 int store_raw(struct store_reader *reader, int64_t event_id, struct buf *body, struct buf *head);
 
 /* A callback that was received, by the clock, more than a second before the one before it. */
@@ -252,6 +274,15 @@ struct store_arrival {
 	char shop_id[EVENT_ID_BYTES_MAX + 1];
 };
 
+/* What an order's row counts of its events. */
+struct store_counts {
+	int64_t events;
+	int64_t quarantined;
+	int64_t first_received_ms;
+	int64_t last_received_ms;
+	int64_t last_occurred_ms;
+};
+
 /* An order, and all its events in the order of arrival. All zero is empty. */
 struct store_history {
 	int64_t order_id;
@@ -260,6 +291,8 @@ struct store_history {
 	char order_no[EVENT_ID_BYTES_MAX + 1];
 	char shop_id[EVENT_ID_BYTES_MAX + 1];
 	struct order_state state;       /* as stored */
+	struct store_counts counts;     /* likewise */
+	bool erased;                    /* an event has lost its courier: it folds otherwise */
 	struct store_arrival *arrivals; /* owned */
 	size_t n;
 	size_t cap;
@@ -274,6 +307,9 @@ int store_event_history(struct store_reader *reader, int64_t event_id,
 int store_order_history(struct store_reader *reader, const char *endpoint, const char *iss_order_no,
 			struct store_history *history);
 void store_history_release(struct store_history *history);
+/* What the counts should be. Duplicates have left no row, so the times of receipt that are stored
+ * may lie further out than the events' own, and then they stay. */
+void store_history_count(const struct store_history *history, struct store_counts *ret);
 
 /* ------------------------------------------------------------------ backup ------------- */
 

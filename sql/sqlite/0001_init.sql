@@ -222,9 +222,9 @@ SELECT
     CASE e.source WHEN 0 THEN 'callback' WHEN 1 THEN 'readmit' END AS source,
     e.deliveries AS deliveries,
     e.remote AS remote,
-    e.notes AS notes,
+    CASE WHEN e.private_sha256 IS NULL THEN e.notes ELSE 'erased' END AS notes,
     CASE e.occurred_from WHEN 0 THEN 'platform' WHEN 1 THEN 'receipt' END AS occurred_from,
-    e.body AS body
+    CASE WHEN e.private_sha256 IS NULL THEN e.body END AS body
 FROM event e
 JOIN orders o ON o.order_id = e.order_id;
 
@@ -240,6 +240,6 @@ SELECT
     CASE t.auth WHEN 0 THEN 'token' WHEN 1 THEN 'signed' END AS auth,
     CASE t.source WHEN 0 THEN 'callback' WHEN 1 THEN 'readmit' END AS source,
     t.remote AS remote,
-    t.notes AS notes,
-    t.body AS body
+    CASE WHEN t.private_sha256 IS NULL THEN t.notes ELSE 'erased' END AS notes,
+    CASE WHEN t.private_sha256 IS NULL THEN t.body END AS body
 FROM other t;

@@ -130,10 +130,88 @@ SELECT status, orders FROM status_count WHERE status > 0 ORDER BY status
 -- query: link_of
 SELECT link FROM event WHERE event_id = :event_id
 UNION ALL SELECT link FROM other WHERE event_id = :event_id
-UNION ALL SELECT link FROM anchor WHERE last_event_id = :event_id
+UNION ALL SELECT a.link FROM (SELECT last_event_id, link FROM anchor
+    WHERE first_event_id <= :event_id ORDER BY first_event_id DESC LIMIT 1) a
+    WHERE a.last_event_id = :event_id
 
 -- query: touch
 UPDATE store SET writer_starts = writer_starts + 1
+
+-- ---------------------------------------------------------------- prune, erase, apply
+
+-- A page of orders, of whatever age: a condition would let a step read them all.
+-- query: prune_orders
+SELECT order_id, status, since_ms, quarantined, last_received_ms
+FROM orders
+WHERE order_id > :after_id
+ORDER BY order_id LIMIT :page
+
+-- query: prune_others
+SELECT event_id, received_ms, length(head) + length(body) FROM other
+WHERE event_id > :after_id
+ORDER BY event_id LIMIT :page
+
+-- query: prune_held
+SELECT held_id, last_ms, length(head) + length(body) FROM held
+WHERE held_id > :after_id
+ORDER BY held_id LIMIT :page
+
+-- query: events_of
+SELECT event_id, length(head) + length(body), private_sha256 IS NOT NULL FROM event
+WHERE order_id = :order_id
+
+-- query: delete_events
+DELETE FROM event WHERE order_id = :order_id
+
+-- query: delete_order
+DELETE FROM orders WHERE order_id = :order_id
+
+-- query: delete_other
+DELETE FROM other WHERE event_id = :event_id
+
+-- The last range that begins at this number or before it.
+-- query: anchor_before
+SELECT first_event_id, last_event_id FROM anchor
+WHERE first_event_id <= :event_id
+ORDER BY first_event_id DESC LIMIT 1
+
+-- query: delete_anchor
+DELETE FROM anchor WHERE first_event_id = :event_id
+
+-- query: insert_anchor
+INSERT INTO anchor (first_event_id, last_event_id, link)
+VALUES (:event_id, :last_event_id, :link)
+
+-- query: orders_called
+SELECT order_id FROM orders WHERE iss_order_no = :order
+UNION SELECT order_id FROM orders WHERE order_no = :order
+
+-- query: unerased_others
+SELECT event_id, iss_order_no, order_no, head, body FROM other WHERE private_sha256 IS NULL
+
+-- query: held_bytes
+SELECT held_id, head, body FROM held
+
+-- query: erase_event
+UPDATE event
+SET private_sha256 = :private_sha256, courier_id = NULL, order_no = NULL, shop_id = NULL,
+    remote = NULL, notes = NULL, head = x'', body = x''
+WHERE event_id = :event_id
+
+-- query: erase_other
+UPDATE other
+SET private_sha256 = :private_sha256, order_no = NULL, shop_id = NULL, remote = NULL, notes = NULL,
+    head = x'', body = x''
+WHERE event_id = :event_id
+
+-- query: erase_order
+UPDATE orders SET order_no = NULL, shop_id = NULL, courier_id = NULL WHERE order_id = :order_id
+
+-- query: clear_status_counts
+DELETE FROM status_count
+
+-- query: count_statuses_anew
+INSERT INTO status_count (status, orders) SELECT status, count(*) FROM orders GROUP BY status
 
 -- ---------------------------------------------------------------- making and opening
 
@@ -326,9 +404,9 @@ FROM event
 WHERE event_id = :event_id
 
 -- query: raw_event
-SELECT head, body FROM event WHERE event_id = :event_id
+SELECT head, body, private_sha256 IS NOT NULL FROM event WHERE event_id = :event_id
 UNION ALL
-SELECT head, body FROM other WHERE event_id = :event_id
+SELECT head, body, private_sha256 IS NOT NULL FROM other WHERE event_id = :event_id
 
 -- What was readmitted keeps its first receipt, so it tells nothing of the clock.
 -- query: receipts
@@ -342,7 +420,7 @@ VACUUM INTO :file
 -- The columns of history, and what else it takes to judge it again.
 -- query: arrivals
 SELECT event_id, occurred_ms, received_ms, status, sub_status, occurred_from, verdict, courier_id,
-    content, order_no, shop_id
+    content, order_no, shop_id, private_sha256 IS NOT NULL
 FROM event
 WHERE order_id = :order_id
 
@@ -429,4 +507,4 @@ WHERE held_id < :after_id
 ORDER BY held_id DESC LIMIT :page
 
 -- query: raw_held
-SELECT head, body FROM held WHERE held_id = :held_id
+SELECT head, body, 0 FROM held WHERE held_id = :held_id

@@ -56,15 +56,20 @@ int order_event_compare(const void *a, const void *b)
 	return order;
 }
 
-bool order_event_same_key(const struct order_event *a, const struct order_event *b)
+bool order_event_same_but_courier(const struct order_event *a, const struct order_event *b)
 {
 	if (a->status != b->status || a->sub_status != b->sub_status ||
-	    a->occurred_from != b->occurred_from || strcmp(a->courier_id, b->courier_id) != 0)
+	    a->occurred_from != b->occurred_from)
 		return false;
 	if (a->occurred_from == EVENT_FROM_PLATFORM)
 		return a->occurred_ms == b->occurred_ms;
 	/* Either may be the earlier one: a readmitted delivery keeps its time of receipt. */
 	return llabs(a->received_ms - b->received_ms) <= EVENT_SAME_WITHIN_MS;
+}
+
+bool order_event_same_key(const struct order_event *a, const struct order_event *b)
+{
+	return order_event_same_but_courier(a, b) && strcmp(a->courier_id, b->courier_id) == 0;
 }
 
 /* No courier equals any courier. */
@@ -148,6 +153,13 @@ static void sort_events(struct order_event *events, size_t n)
 	}
 }
 
+/* What was unknown to an older machine takes its place once this one knows it. */
+static bool takes_part(const struct order_event *event)
+{
+	return verdict_folded(event->verdict) ||
+	       (event->verdict == VERDICT_UNKNOWN && order_status_known(event->status));
+}
+
 void order_fold(const struct order_machine *machine, struct order_event *events, size_t n,
 		struct order_state *ret, ptrdiff_t *ret_setter)
 {
@@ -157,7 +169,7 @@ void order_fold(const struct order_machine *machine, struct order_event *events,
 
 	sort_events(events, n);
 	for (size_t i = 0; i < n; i++) {
-		if (!verdict_folded(events[i].verdict))
+		if (!takes_part(&events[i]))
 			continue;
 		enum verdict verdict = order_step(machine, &state, &events[i], &other_courier);
 		if (verdict != VERDICT_REPEATED && verdict != VERDICT_ILLEGAL)

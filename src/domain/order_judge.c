@@ -17,14 +17,15 @@
 #include "order_private.h"
 
 /* The first stored delivery of the event, 0 when there is none. Of any verdict: what was refused
- * once would only be refused again. */
+ * once would only be refused again. Equal content has the same courier, so he is not compared: an
+ * event that was erased has lost him, and a retry of it must not bring his data back. */
 static int64_t find_same(const struct order_event *history, size_t n,
 			 const struct order_event *self)
 {
 	int64_t first = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (order_event_same_key(&history[i], self) &&
+		if (order_event_same_but_courier(&history[i], self) &&
 		    memcmp(history[i].content, self->content, sizeof(self->content)) == 0 &&
 		    (first == 0 || history[i].id < first))
 			first = history[i].id;

@@ -22,3 +22,5 @@ int order_steps(const struct order_machine *machine, unsigned from, unsigned to,
  * ret_other_courier: VERDICT_REPEATED by another courier. */
 enum verdict order_step(const struct order_machine *machine, struct order_state *state,
 			const struct order_event *event, bool *ret_other_courier);
+/* order_event_same_key() of two events that are known to have one courier. */
+bool order_event_same_but_courier(const struct order_event *a, const struct order_event *b);

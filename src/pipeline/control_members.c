@@ -4,6 +4,7 @@
  * something else than what was meant.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "control_private.h"
 #include "orderhook/err.h"
@@ -106,6 +107,39 @@ bool control_take_bool(struct control_call *call, const struct json_object *requ
 		return bad(call, name, "must be true or false");
 	*ret = member->type == JSON_TRUE;
 	return true;
+}
+
+static int each_number(struct slice text, int (*each)(void *context, int64_t number), void *context)
+{
+	int err = 0;
+
+	while (text.len && !err) {
+		const char *end = memchr(text.at, ' ', text.len);
+		size_t len = end ? (size_t)(end - text.at) : text.len;
+		int64_t number;
+		err = slice_to_i64((struct slice){text.at, len}, 0, INT64_MAX, &number);
+		if (!err)
+			err = each(context, number);
+		if (!end)
+			break;
+		text.at += len + 1;
+		text.len -= len + 1;
+	}
+	return err;
+}
+
+bool control_take_numbers(struct control_call *call, const struct json_object *request,
+			  const char *name, int (*each)(void *context, int64_t number),
+			  void *context)
+{
+	const struct json_member *member = json_find(request, name);
+
+	if (!member)
+		return true;
+	/* One with an escape in it has more than digits and is refused like any other. */
+	if (member->type == JSON_STRING && each_number(member->value, each, context) == 0)
+		return true;
+	return bad(call, name, "must be a string of whole numbers with a blank between them");
 }
 
 bool control_only(struct control_call *call, const struct json_object *request,

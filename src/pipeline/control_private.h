@@ -51,6 +51,11 @@ bool control_take_text(struct control_call *call, const struct json_object *requ
 		       const char *name, bool required, char *ret, size_t cap);
 bool control_take_bool(struct control_call *call, const struct json_object *request,
 		       const char *name, bool *ret);
+/* A string of whole numbers from 0, with a blank between two: calls each for every one, until one
+ * is refused. For what a JSON object has no room for. Absent is empty. */
+bool control_take_numbers(struct control_call *call, const struct json_object *request,
+			  const char *name, int (*each)(void *context, int64_t number),
+			  void *context);
 /* Refuses a member that is none of names, which ends with NULL. */
 bool control_only(struct control_call *call, const struct json_object *request,
 		  const char *const *names);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "orderhook/err.h"
+#include "orderhook/store_care.h"
 
 static int reserve(struct rejudged *rejudged, size_t n)
 {
@@ -90,6 +91,27 @@ bool rejudge_state_differs(const struct order_state *stored, const struct order_
 	       stored->since_ms != judged->since_ms ||
 	       stored->reassignments != judged->reassignments ||
 	       strcmp(stored->courier_id, judged->courier_id) != 0;
+}
+
+static int judge(const struct store_history *history, struct order_state *ret, void *context)
+{
+	struct rejudged *rejudged = context;
+	int err = rejudge_order(order_machine_v5(), history, rejudged);
+
+	if (!err)
+		*ret = rejudged->state;
+	return err;
+}
+
+int rejudge_apply(struct store *store, const int64_t *order_ids, size_t n, int64_t *ret_orders)
+{
+	struct rejudged rejudged = {0};
+	const struct store_apply apply = {
+		.order_ids = order_ids, .n = n, .judge = judge, .context = &rejudged};
+	int err = store->ops->apply(store, &apply, ret_orders);
+
+	rejudged_release(&rejudged);
+	return err;
 }
 
 void rejudged_release(struct rejudged *rejudged)

@@ -13,11 +13,12 @@
 /* After the columns of "history". */
 enum arrival_column {
 	ARRIVAL_ORDER_NO = 9,
-	ARRIVAL_SHOP_ID
+	ARRIVAL_SHOP_ID,
+	ARRIVAL_ERASED
 };
 
-static int read_order(struct connection *connection, struct statement *statement,
-		      struct store_history *ret)
+int history_read_order(struct connection *connection, struct statement *statement,
+		       struct store_history *ret)
 {
 	struct named_order order;
 	int err = column_named_order(connection, statement, &order);
@@ -29,6 +30,14 @@ static int read_order(struct connection *connection, struct statement *statement
 	ret->n = 0;
 	ret->order_id = order.row.order_id;
 	ret->state = order.row.known.state;
+	ret->counts = (struct store_counts){
+		.events = order.row.events,
+		.quarantined = order.row.quarantined,
+		.first_received_ms = order.row.first_received_ms,
+		.last_received_ms = order.row.last_received_ms,
+		.last_occurred_ms = order.row.last_occurred_ms,
+	};
+	ret->erased = false;
 	memcpy(ret->endpoint, order.endpoint, sizeof(ret->endpoint));
 	memcpy(ret->iss_order_no, order.name, sizeof(ret->iss_order_no));
 	memcpy(ret->order_no, order.row.known.order_no, sizeof(ret->order_no));
@@ -60,10 +69,9 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* The index has them in the order of their times. */
-static int read_arrivals(struct store_reader *reader, struct store_history *history)
+int history_read_events(struct connection *connection, struct statement *statement,
+			struct store_history *history)
 {
-	struct statement *statement = &reader->statements[R_arrivals];
-	struct connection *connection = &reader->connection;
 	int err;
 
 	bind_int(statement, P_order_id, history->order_id);
@@ -82,6 +90,7 @@ static int read_arrivals(struct store_reader *reader, struct store_history *hist
 					  sizeof(arrival->shop_id));
 		if (err)
 			break;
+		history->erased |= sqlite3_column_int(statement->handle, ARRIVAL_ERASED) != 0;
 		history->n++;
 	}
 	statement_reset(statement);
@@ -101,10 +110,11 @@ int store_next_history(struct store_reader *reader, struct store_history *histor
 	bind_int(statement, P_after_id, history->order_id);
 	bind_int(statement, P_page, 1);
 	found = statement_step(&reader->connection, statement);
-	err = found == 1 ? read_order(&reader->connection, statement, history) : found;
+	err = found == 1 ? history_read_order(&reader->connection, statement, history) : found;
 	statement_reset(statement);
 	if (!err && found == 1)
-		err = read_arrivals(reader, history);
+		err = history_read_events(&reader->connection, &reader->statements[R_arrivals],
+					  history);
 	err = reader_end(reader, err);
 	return err ? err : found;
 }
@@ -142,6 +152,25 @@ int store_order_history(struct store_reader *reader, const char *endpoint, const
 	bind_text(statement, P_iss_order_no, iss_order_no);
 	bind_text(statement, P_endpoint, endpoint);
 	return picked_history(reader, statement, history);
+}
+
+void store_history_count(const struct store_history *history, struct store_counts *ret)
+{
+	struct store_counts counts = history->counts;
+
+	counts.events = (int64_t)history->n;
+	counts.quarantined = 0;
+	for (size_t i = 0; i < history->n; i++) {
+		const struct order_event *event = &history->arrivals[i].event;
+		counts.quarantined += verdict_quarantined(event->verdict);
+		if (event->received_ms < counts.first_received_ms)
+			counts.first_received_ms = event->received_ms;
+		if (event->received_ms > counts.last_received_ms)
+			counts.last_received_ms = event->received_ms;
+		if (i == 0 || event->occurred_ms > counts.last_occurred_ms)
+			counts.last_occurred_ms = event->occurred_ms;
+	}
+	*ret = counts;
 }
 
 void store_history_release(struct store_history *history)

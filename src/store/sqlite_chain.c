@@ -68,9 +68,8 @@ int chain_stamp(const uint8_t previous[CHAIN_BYTES], const struct store_item *it
 
 /* ------------------------------------------------------------------ the head ----------- */
 
-/* The link of an event; -ERR_NOT_FOUND. */
-static int read_link(struct sqlite_store *store, const char *store_id, int64_t event_id,
-		     uint8_t ret[CHAIN_BYTES])
+int chain_read_link(struct sqlite_store *store, const char *store_id, int64_t event_id,
+		    uint8_t ret[CHAIN_BYTES])
 {
 	struct statement *statement = &store->statements[W_link_of];
 	const void *link;
@@ -120,7 +119,7 @@ static int check_head(struct sqlite_store *store, int64_t last_event_id,
 		      const struct store_head *head, struct buf *problem)
 {
 	uint8_t link[CHAIN_BYTES];
-	int err = read_link(store, head->store_id, head->event_id, link);
+	int err = chain_read_link(store, head->store_id, head->event_id, link);
 
 	if (err && err != -ERR_NOT_FOUND) {
 		buf_addf(problem, "%s cannot be compared with %s.head: %s", store->path,
@@ -147,7 +146,7 @@ int sqlite_head_open(struct sqlite_store *store, const struct store_identity *id
 		head.since_event_id = last_event_id;
 	memcpy(head.store_id, identity->store_id, sizeof(head.store_id));
 	head.event_id = last_event_id;
-	err = read_link(store, head.store_id, last_event_id, head.link);
+	err = chain_read_link(store, head.store_id, last_event_id, head.link);
 	if (err == -ERR_NOT_FOUND)
 		return store_tell_corrupt(store->path, "its last event is missing", problem);
 	if (err) {

@@ -177,27 +177,40 @@ static void bind_row(struct statement *statement, const struct order_row *row)
 	bind_int(statement, P_last_occurred_ms, row->last_occurred_ms);
 }
 
-int order_save(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
-	       struct order_row *row)
+int order_update(struct sqlite_store *store, const struct order_row *row)
 {
-	bool exists = row->order_id != 0;
-	struct statement *statement = &store->statements[exists ? W_update_order : W_insert_order];
+	struct statement *statement = &store->statements[W_update_order];
+
+	bind_row(statement, row);
+	bind_int(statement, P_order_id, row->order_id);
+	return statement_run(&store->connection, statement);
+}
+
+static int insert_order(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
+			struct order_row *row)
+{
+	struct statement *statement = &store->statements[W_insert_order];
 	int err;
 
 	bind_row(statement, row);
-	if (exists) {
-		bind_int(statement, P_order_id, row->order_id);
-	} else {
-		bind_int(statement, P_endpoint_id, endpoint_id);
-		bind_text(statement, P_iss_order_no, iss_order_no);
-		bind_text_or_null(statement, P_order_no, row->known.order_no);
-		bind_text_or_null(statement, P_shop_id, row->known.shop_id);
-	}
+	bind_int(statement, P_endpoint_id, endpoint_id);
+	bind_text(statement, P_iss_order_no, iss_order_no);
+	bind_text_or_null(statement, P_order_no, row->known.order_no);
+	bind_text_or_null(statement, P_shop_id, row->known.shop_id);
 	err = statement_run(&store->connection, statement);
+	if (!err)
+		row->order_id = sqlite3_last_insert_rowid(store->connection.db);
+	return err;
+}
+
+int order_save(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
+	       struct order_row *row)
+{
+	int err = row->order_id ? order_update(store, row)
+				: insert_order(store, endpoint_id, iss_order_no, row);
+
 	if (err)
 		return err;
-	if (!exists)
-		row->order_id = sqlite3_last_insert_rowid(store->connection.db);
 	row->known.exists = true;
 	order_cache_keep(&store->orders, endpoint_id, iss_order_no, row);
 	return 0;

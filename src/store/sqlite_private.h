@@ -19,6 +19,7 @@
 #define STORE_ENVIRONMENT_BYTES 65
 #define STORE_SPAN_EVENTS 4096 /* events of one row of event_span; part of the file's format */
 #define STORE_PROBLEM_BYTES 512
+#define STORE_FRAME_HEADER_BYTES 24 /* before each page in the log */
 
 /* ------------------------------------------------------------------ statements --------- */
 
@@ -226,6 +227,10 @@ int sqlite_store_open(const char *path, const char *environment, const struct sq
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
 /* Copies the log into the database when it has grown by two hundred pages; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
+/* Undoes the transaction, if SQLite has not done so; the problem stays the first failure's. */
+void sqlite_store_roll_back(struct sqlite_store *store);
+/* Writes the tally's change of the orders in each status. */
+int sqlite_store_flush_counts(struct sqlite_store *store);
 /* Are both files still the ones that were opened, and not shorter than they were? */
 int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
@@ -235,6 +240,10 @@ int sqlite_store_failed(struct sqlite_store *store, int err);
  */
 int sqlite_head_open(struct sqlite_store *store, const struct store_identity *identity,
 		     struct buf *problem);
+/* The link of an event, or of the last one of a pruned range; number 0: what stands before the
+ * first. -ERR_NOT_FOUND. */
+int chain_read_link(struct sqlite_store *store, const char *store_id, int64_t event_id,
+		    uint8_t ret[CHAIN_BYTES]);
 /* What an event's row gets besides what the event says. */
 struct chain_stamp {
 	uint8_t body_sha256[CHAIN_BYTES];
@@ -292,6 +301,8 @@ int order_history(struct sqlite_store *store, const struct order_row *row,
 int order_save(struct sqlite_store *store, int64_t endpoint_id, const char *iss_order_no,
 	       struct order_row *row);
 int order_bind(struct sqlite_store *store, const struct order_row *row);
+/* Writes an order's row by its number, and keeps nothing of it. */
+int order_update(struct sqlite_store *store, const struct order_row *row);
 
 void order_cache_init(struct order_cache *cache);
 void order_cache_release(struct order_cache *cache);
@@ -306,6 +317,13 @@ void order_cache_keep(struct order_cache *cache, int64_t endpoint_id, const char
 /* For whoever rolls back, or changes rows of orders in a batch's transaction without order_save().
  */
 void order_cache_forget(struct order_cache *cache);
+
+/* sqlite_arrivals.c. From the columns of "orders_after": the order, with no events yet. */
+int history_read_order(struct connection *connection, struct statement *statement,
+		       struct store_history *ret);
+/* All its events, with the statement "arrivals". */
+int history_read_events(struct connection *connection, struct statement *statement,
+			struct store_history *history);
 
 /* ------------------------------------------------------------------ the reader --------- */
 

@@ -160,6 +160,8 @@ static int raw_of(struct store_reader *reader, struct statement *statement, stru
 	if (err == 0)
 		err = -ERR_NOT_FOUND;
 	if (err == 1)
+		err = sqlite3_column_int(statement->handle, 2) ? -ERR_ERASED : 0;
+	if (!err)
 		err = add_column(statement, 0, head);
 	if (!err)
 		err = add_column(statement, 1, body);

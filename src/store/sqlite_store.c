@@ -17,14 +17,13 @@
 #include <string.h>
 
 #include "orderhook/err.h"
-#include "sqlite_private.h"
+#include "sqlite_care.h"
 
 /* A checkpoint holds the writer up for the time of its sync, which is that of what it copies: many
  * small ones instead of a few large ones are what keeps the slowest percent of callbacks short. */
 #define CHECKPOINT_PAGES 200
 #define WAL_HEADER_BYTES 32
 #define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
-#define WAL_FRAME_HEADER_BYTES 24
 
 static struct sqlite_store *store_of(struct store *store)
 {
@@ -260,6 +259,9 @@ static const struct store_ops sqlite_ops = {
 	.held_limit = held_limit,
 	.held_stats = held_stats,
 	.count_orders = count_orders,
+	.prune = sqlite_store_prune,
+	.erase = sqlite_store_erase,
+	.apply = sqlite_store_apply,
 };
 
 static struct sqlite_store *store_new(const char *path)
@@ -308,7 +310,7 @@ static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 
 	if (!err)
 		err = connection_pragma_int(connection, "PRAGMA page_size", &page_bytes);
-	store->frame_bytes = page_bytes + WAL_FRAME_HEADER_BYTES;
+	store->frame_bytes = page_bytes + STORE_FRAME_HEADER_BYTES;
 	if (!err)
 		err = connection_exec(connection, "PRAGMA journal_mode = WAL;"
 						  "PRAGMA synchronous = FULL;"

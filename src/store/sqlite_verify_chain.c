@@ -20,19 +20,11 @@
 #include <string.h>
 
 #include "orderhook/err.h"
+#include "sqlite_chain_row.h"
 #include "sqlite_verify.h"
 
 #define PAGE_EVENTS 256
 #define COUNTER_AHEAD_MAX 1000000 /* beyond it a damaged counter is not believed */
-
-enum chain_extra {
-	EXTRA_BODY = CHAIN_MAX + 1, /* the event's number comes before the columns */
-	EXTRA_BODY_SHA256,
-	EXTRA_LINK,
-	EXTRA_PRIVATE_SHA256,
-	EXTRA_ORDER_NO,
-	EXTRA_SHOP_ID
-};
 
 struct walk {
 	struct verify *verify;
@@ -44,42 +36,6 @@ struct walk {
 	int64_t bad_first; /* events that could not be read one by one; 0: none yet */
 	int64_t bad_last;
 };
-
-static struct chain_value value_of(sqlite3_stmt *handle, int column)
-{
-	struct chain_value value = {.type = CHAIN_ALIEN};
-
-	switch (sqlite3_column_type(handle, column)) {
-	case SQLITE_NULL:
-		value.type = CHAIN_NULL;
-		break;
-	case SQLITE_INTEGER:
-		value.type = CHAIN_INTEGER;
-		value.integer = sqlite3_column_int64(handle, column);
-		break;
-	case SQLITE_TEXT:
-	case SQLITE_BLOB:
-		value.type = sqlite3_column_type(handle, column) == SQLITE_TEXT ? CHAIN_TEXT
-										: CHAIN_BLOB;
-		value.bytes.at = sqlite3_column_blob(handle, column);
-		value.bytes.len = (size_t)sqlite3_column_bytes(handle, column);
-		break;
-	default:
-		break;
-	}
-	return value;
-}
-
-/* A digest's column; false when it is none. */
-static bool digest_of(sqlite3_stmt *handle, int column, uint8_t ret[CHAIN_BYTES])
-{
-	struct chain_value value = value_of(handle, column);
-
-	if (value.type != CHAIN_BLOB || value.bytes.len != CHAIN_BYTES)
-		return false;
-	memcpy(ret, value.bytes.at, CHAIN_BYTES);
-	return true;
-}
 
 /* ------------------------------------------------------------------ one event ---------- */
 
@@ -109,26 +65,16 @@ static int try_link(struct walk *walk, const struct chain_row *row,
 static int try_readings(struct walk *walk, sqlite3_stmt *handle, struct chain_row *row,
 			const uint8_t link[CHAIN_BYTES], bool *ret)
 {
-	const struct chain_value order_no = row->values[CHAIN_order_no];
-	const struct chain_value shop_id = row->values[CHAIN_shop_id];
-	const struct chain_value of_order[2] = {value_of(handle, EXTRA_ORDER_NO),
-						value_of(handle, EXTRA_SHOP_ID)};
+	const struct chain_row own = *row;
 	uint8_t before[CHAIN_BYTES];
 	uint8_t private_sha256[CHAIN_BYTES];
 	int err = 0;
 
 	memcpy(before, walk->computed, CHAIN_BYTES);
 	*ret = false;
-	for (int reading = 3; reading >= 0 && !err && !*ret; reading--) {
-		/* Bit 0: the event named no orderNo; bit 1: no shopId. */
-		bool redundant = (reading & 1 && order_no.type != CHAIN_NULL) ||
-				 (reading & 2 && shop_id.type != CHAIN_NULL);
-		if (redundant)
+	for (int reading = 0; reading < CHAIN_READINGS && !err && !*ret; reading++) {
+		if (!chain_row_reading(handle, &own, reading, row))
 			continue;
-		row->values[CHAIN_order_no] =
-			reading & 1 || order_no.type != CHAIN_NULL ? order_no : of_order[0];
-		row->values[CHAIN_shop_id] =
-			reading & 2 || shop_id.type != CHAIN_NULL ? shop_id : of_order[1];
 		memcpy(walk->computed, before, CHAIN_BYTES);
 		err = chain_private(row, private_sha256);
 		if (!err)
@@ -164,7 +110,7 @@ static int check_link(struct walk *walk, sqlite3_stmt *handle, struct chain_row 
 static void describe(sqlite3_stmt *handle, char out[2][EVENT_ID_BYTES_MAX + 1])
 {
 	for (int i = 0; i < 2; i++) {
-		struct chain_value value = value_of(handle, 1 + CHAIN_endpoint + i);
+		struct chain_value value = chain_column_value(handle, 1 + CHAIN_endpoint + i);
 		out[i][0] = '\0';
 		if (value.type == CHAIN_TEXT)
 			(void)slice_copy(value.bytes, out[i], EVENT_ID_BYTES_MAX + 1);
@@ -206,20 +152,20 @@ static int check_head(struct walk *walk, sqlite3_stmt *handle, int64_t id,
 
 static int check_event(struct walk *walk, sqlite3_stmt *handle)
 {
-	struct chain_row row = {.event_id = sqlite3_column_int64(handle, 0)};
-	struct chain_value body = value_of(handle, EXTRA_BODY);
+	struct chain_row row;
+	struct chain_value body = chain_column_value(handle, EXTRA_BODY);
 	uint8_t link[CHAIN_BYTES] = {0};
 	uint8_t private_sha256[CHAIN_BYTES];
 	bool erased = sqlite3_column_type(handle, EXTRA_PRIVATE_SHA256) != SQLITE_NULL;
-	bool whole = digest_of(handle, EXTRA_BODY_SHA256, row.body_sha256);
+	bool whole;
 	bool right = false;
 	int err = 0;
 
-	for (int i = 0; i < CHAIN_MAX; i++)
-		row.values[i] = value_of(handle, i + 1);
-	whole &= digest_of(handle, EXTRA_LINK, link);
-	if (erased &&
-	    (!digest_of(handle, EXTRA_PRIVATE_SHA256, private_sha256) || !is_erased(&row, &body))) {
+	chain_row_read(handle, &row);
+	whole = chain_column_digest(handle, EXTRA_BODY_SHA256, row.body_sha256);
+	whole &= chain_column_digest(handle, EXTRA_LINK, link);
+	if (erased && (!chain_column_digest(handle, EXTRA_PRIVATE_SHA256, private_sha256) ||
+		       !is_erased(&row, &body))) {
 		found_event(walk, FINDING_ERASED, handle, row.event_id);
 		erased = false;
 	}
@@ -260,7 +206,7 @@ static int step_over_pruned(struct walk *walk, int64_t before)
 		if (err == 1) {
 			walk->verify->totals.pruned += last - walk->last_id;
 			walk->last_id = last;
-			walk->linked = digest_of(statement->handle, 1, walk->stored);
+			walk->linked = chain_column_digest(statement->handle, 1, walk->stored);
 			memcpy(walk->computed, walk->stored, CHAIN_BYTES);
 		}
 		statement_reset(statement);

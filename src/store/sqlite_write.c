@@ -17,7 +17,7 @@
 
 /* ------------------------------------------------------------------ the tally ---------- */
 
-static int flush_status_counts(struct sqlite_store *store)
+int sqlite_store_flush_counts(struct sqlite_store *store)
 {
 	struct statement *statement = &store->statements[W_add_status_count];
 	int err = 0;
@@ -354,13 +354,13 @@ static int write_items(struct sqlite_store *store, struct store_item **items, si
 	for (size_t i = 0; i < n && !err; i++)
 		err = write_item(store, items[i]);
 	if (!err)
-		err = flush_status_counts(store);
+		err = sqlite_store_flush_counts(store);
 	return err ? err : flush_span(store);
 }
 
 /* Undoes the transaction, if SQLite has not done so. The first failure stays the one that is
  * told. */
-static void roll_back(struct sqlite_store *store)
+void sqlite_store_roll_back(struct sqlite_store *store)
 {
 	struct connection *connection = &store->connection;
 	char problem[STORE_PROBLEM_BYTES];
@@ -391,7 +391,7 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 		store->n_endpoints = n_endpoints;
 		held_ended(store, false);
 		order_cache_forget(&store->orders);
-		roll_back(store);
+		sqlite_store_roll_back(store);
 		return err;
 	}
 	held_ended(store, true);

@@ -7,6 +7,7 @@
 #include "attention_private.h"
 #include "orderhook/clock.h"
 #include "orderhook/err.h"
+#include "orderhook/retention.h"
 
 #define NEXT_BYTES 128
 
@@ -68,8 +69,9 @@ int attention_quarantined(const struct attention *attention, struct findings *fi
 }
 
 static void add_overdue(const struct attention *attention, const struct store_row *order,
-			int64_t limit_ms, struct findings *findings)
+			int64_t before_ms, struct findings *findings)
 {
+	int64_t now_ms = clock_wall_ms(attention->tool->clock);
 	const struct store_value *v = order->values;
 	BUF_AUTO struct buf status = BUF_INIT(256);
 	char subject[EVENT_ID_BYTES_MAX + 1] = "";
@@ -81,8 +83,8 @@ static void add_overdue(const struct attention *attention, const struct store_ro
 	(void)slice_copy(v[ORDER_COL_iss_order_no].text, subject, sizeof(subject));
 	(void)clock_parse_rfc3339(v[ORDER_COL_since].text, &since_ms);
 	next_show(v[ORDER_COL_iss_order_no].text, next);
-	age_format(clock_wall_ms(attention->tool->clock) - since_ms, age);
-	age_format(limit_ms, limit);
+	age_format(now_ms - since_ms, age);
+	age_format(now_ms - before_ms, limit);
 	int err = status_add(&status, v[ORDER_COL_status].integer,
 			     sub_status_of(&v[ORDER_COL_sub_status]));
 	if (err)
@@ -92,11 +94,10 @@ static void add_overdue(const struct attention *attention, const struct store_ro
 			     "in %s for %s, longer than %s", status.data, age, limit);
 }
 
-static int add_overdue_in(const struct attention *attention, int status, int64_t limit_ms,
+static int add_overdue_in(const struct attention *attention, int status, int64_t before_ms,
 			  struct findings *findings)
 {
-	int64_t now_ms = clock_wall_ms(attention->tool->clock);
-	const struct order_filter filter = {.status = status, .since_before_ms = now_ms - limit_ms};
+	const struct order_filter filter = {.status = status, .since_before_ms = before_ms};
 	struct store_cursor *cursor;
 	struct store_row order;
 	int err = store_orders(attention->reader, &filter, &cursor);
@@ -105,26 +106,21 @@ static int add_overdue_in(const struct attention *attention, int status, int64_t
 		return err;
 	int step;
 	while ((step = store_cursor_next(cursor, &order)) == 1)
-		add_overdue(attention, &order, limit_ms, findings);
+		add_overdue(attention, &order, before_ms, findings);
 	store_cursor_close(cursor);
 	return step;
 }
 
-/* What the configuration's schema has for a file that does not say. */
-static const struct config_attention defaults[] = {
-	{20, 30 * 60 * 1000}, {30, 60 * 60 * 1000}, {40, 3 * 60 * 60 * 1000}};
-
 int attention_overdue(const struct attention *attention, struct findings *findings)
 {
-	const struct config *config = attention->config;
-	const struct config_attention *rows = config ? config->attention : defaults;
-	size_t n = config ? config->n_attention : sizeof(defaults) / sizeof(defaults[0]);
+	int64_t now_ms = clock_wall_ms(attention->tool->clock);
+	int64_t before_ms[EVENT_STATUS_MAX + 1];
 	int err = 0;
 
-	for (size_t i = 0; i < n && !err; i++) {
-		/* An order may rest there, whatever the configuration says. */
-		if (rows[i].limit_ms > 0 && !order_status_rests(rows[i].status))
-			err = add_overdue_in(attention, rows[i].status, rows[i].limit_ms, findings);
+	retention_overdue(attention->config, now_ms, before_ms);
+	for (int status = 0; status <= EVENT_STATUS_MAX && !err; status++) {
+		if (before_ms[status])
+			err = add_overdue_in(attention, status, before_ms[status], findings);
 	}
 	return err;
 }

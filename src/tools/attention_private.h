@@ -22,6 +22,8 @@ typedef int (*attention_source_fn)(const struct attention *attention, struct fin
 /* attention_orders.c */
 int attention_quarantined(const struct attention *attention, struct findings *findings);
 int attention_overdue(const struct attention *attention, struct findings *findings);
+/* attention_held.c */
+int attention_held(const struct attention *attention, struct findings *findings);
 /* attention_host.c */
 int attention_clock(const struct attention *attention, struct findings *findings);
 int attention_files(const struct attention *attention, struct findings *findings);

@@ -11,8 +11,8 @@
 #define MIB_MAX (1LL << 40)
 
 static const attention_source_fn sources[] = {
-	attention_daemon,      attention_files,   attention_clock,
-	attention_quarantined, attention_overdue,
+	attention_daemon, attention_files,       attention_clock,
+	attention_held,   attention_quarantined, attention_overdue,
 };
 
 static int gather(struct attention *attention, enum print_format format)
@@ -65,7 +65,7 @@ int cmd_attention(struct tool *tool, int argc, char **argv)
 				      .free_bytes = DEFAULT_FREE_MIB * MIB};
 	enum print_format format = PRINT_TABLE;
 	const struct tool_option options[] = {
-		{"since", 0, "TIME", "only events received from TIME on; orders count always",
+		{"since", 0, "TIME", "only what was received from TIME on; orders count always",
 		 option_instant, &attention.since_ms},
 		{"wal-over", 0, "MIB", "tell a write-ahead log of more (64)", option_mib,
 		 &attention.wal_bytes},
@@ -79,12 +79,15 @@ int cmd_attention(struct tool *tool, int argc, char **argv)
 		.text = "Lists what a person should look at, each with the command to run next:\n"
 			"events in quarantine, orders in a status for longer than [attention] "
 			"says\n"
-			"(never 50 and 60, where orders rest), a daemon that does not answer or "
-			"is not\n"
-			"ready, a long write-ahead log, a full disk, a clock that was set back\n"
-			"(among the newest 8192 events). Prints nothing and exits 0 when there "
-			"is\n"
-			"nothing; exits 1 when there is something: fit for cron and monitoring.\n"
+			"(never 50 and 60, where orders rest), deliveries refused in the last day "
+			"by\n"
+			"reason, a daemon that does not answer or is not ready, a long write-ahead "
+			"log,\n"
+			"a full disk, a clock that was set back (among the newest 8192 events). "
+			"Prints\n"
+			"nothing and exits 0 when there is nothing; exits 1 when there is "
+			"something: fit\n"
+			"for cron and monitoring.\n"
 			"With --db and no -c the daemon is not asked, and the default limits "
 			"hold.\n",
 		.examples =

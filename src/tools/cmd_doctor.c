@@ -4,17 +4,20 @@
  * would have named cannot be looked at. Secrets are loaded as the daemon loads them and never
  * shown.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/timex.h>
 
-#include "attention_private.h"
+#include "doctor_private.h"
 #include "orderhook/admin_client.h"
 #include "orderhook/clock.h"
 #include "orderhook/err.h"
 #include "orderhook/http_remote.h"
+#include "orderhook/retention.h"
 #include "orderhook/secret.h"
 
 #define MIB (1024LL * 1024)
@@ -24,21 +27,9 @@
 #define BUILT_AFTER_MS 1735689600000 /* 2025-01-01: no earlier clock is right */
 #define V4_PREFIX_BITS 96            /* IPv4 is kept as ::ffff:a.b.c.d */
 #define NETWORK_BITS_LEAST 8
+#define PRUNE_LATE_MS (48 * 60 * 60 * 1000LL) /* the timer runs once a day */
 #define FILE_PREFIX "file:"
 #define CREDENTIAL_PREFIX "credential:"
-
-static void check_mode(const char *kind, const char *path, mode_t refused, const char *mend,
-		       struct findings *findings)
-{
-	char next[NEXT_BYTES];
-	struct stat st;
-
-	snprintf(next, sizeof(next), "chmod %s %s", mend, path);
-	if (stat(path, &st) == 0 && (st.st_mode & refused))
-		findings_add(findings, kind, path, 0, next, "its mode is %04o: %s",
-			     (unsigned)(st.st_mode & 07777),
-			     refused & S_IROTH ? "others can read it" : "others can change it");
-}
 
 static void check_secret(const char *endpoint, const char *reference, enum secret_kind kind,
 			 struct findings *findings)
@@ -74,6 +65,27 @@ static void check_secrets(const struct config *config, struct findings *findings
 	}
 }
 
+/* Who listens there has a proxy in front of it, or is being tried. */
+static bool listens_on_loopback(const char *listen)
+{
+	char host[HTTP_REMOTE_BYTES];
+	const char *port;
+
+	return config_address_split(listen, host, sizeof(host), &port) == 0 &&
+	       (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+		strcmp(host, "localhost") == 0);
+}
+
+static bool trusts_loopback(const struct http_proxies *proxies)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	char remote[HTTP_REMOTE_BYTES];
+
+	return http_remote_peer(proxies, (const struct sockaddr *)&v4, remote) ||
+	       http_remote_peer(proxies, (const struct sockaddr *)&v6, remote);
+}
+
 static void check_proxies(const struct config *config, struct findings *findings)
 {
 	static const char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '\xff', '\xff'};
@@ -92,6 +104,10 @@ static void check_proxies(const struct config *config, struct findings *findings
 				     "nearly anybody is trusted to name the client in "
 				     "X-Forwarded-For");
 	}
+	if (listens_on_loopback(config->server.listen) && !trusts_loopback(&proxies))
+		findings_add(findings, "proxy", config->server.listen, 0, next,
+			     "callbacks come from a proxy on this host, which is not trusted, so "
+			     "no client's address is known");
 	if (slice_starts_with(slice_of(config->server.listen), SLICE("unix:")) &&
 	    !proxies.unix_peers)
 		findings_add(findings, "proxy", config->server.listen, 0, next,
@@ -126,6 +142,29 @@ static void check_clock(const struct tool *tool, struct findings *findings)
 			     "minutes off");
 }
 
+/* A retention that nobody carries out keeps what was to go. */
+static int check_retention(const struct attention *attention, struct findings *findings)
+{
+	const struct config *config = attention->config;
+	struct store_pruned counts;
+	struct store_prune prune;
+	char retention[AGE_BYTES];
+
+	if (!config || !config->store.retention_ms)
+		return 0;
+	retention_prune(config, clock_wall_ms(attention->tool->clock),
+			config->store.retention_ms + PRUNE_LATE_MS, false, &prune);
+	int err = store_prune_plan(attention->reader, &prune, &counts);
+	age_format(config->store.retention_ms, retention);
+	if (!err && counts.orders)
+		findings_add(findings, "retention", attention->store_path, 0,
+			     "systemctl enable --now orderhook-prune.timer",
+			     "%lld orders are older than the retention of %s by more than two "
+			     "days: nobody runs 'orderhook prune'",
+			     (long long)counts.orders, retention);
+	return err;
+}
+
 /* 0, or an error of the store after which nothing can be read from it. */
 static int check_store(struct attention *attention, struct findings *findings)
 {
@@ -134,7 +173,7 @@ static int check_store(struct attention *attention, struct findings *findings)
 	const char *path = attention->store_path;
 	int err = store_open_reader(path, &tool->reader, &problem);
 
-	check_mode("store", path, S_IROTH, "o-rwx", findings);
+	doctor_store_files(path, findings);
 	if (err) {
 		findings_add(findings, "store", path, 0,
 			     err == -ERR_STORE_MISSING ? "orderhook init" : "ls -l", "%s",
@@ -148,7 +187,8 @@ static int check_store(struct attention *attention, struct findings *findings)
 			     "it is of the environment '%s' and the configuration says '%s'",
 			     store_reader_environment(tool->reader),
 			     attention->config->store.environment);
-	return attention_clock(attention, findings);
+	err = attention_clock(attention, findings);
+	return err ? err : check_retention(attention, findings);
 }
 
 static int check_config(struct attention *attention, struct findings *findings)
@@ -161,7 +201,7 @@ static int check_config(struct attention *attention, struct findings *findings)
 	if (tool->db && !tool->config_file)
 		return 0;
 	int err = config_load(file, &tool->config, &problem);
-	check_mode("config", file, S_IWOTH, "o-w", findings);
+	doctor_mode("config", file, S_IWOTH, "o-w", findings);
 	if (!err) {
 		attention->config = tool->config;
 		return 0;
@@ -179,6 +219,7 @@ static int check_all(struct attention *attention, struct findings *findings)
 	if (!err && attention->config) {
 		check_secrets(attention->config, findings);
 		check_proxies(attention->config, findings);
+		doctor_sockets(attention->config, findings);
 		check_listener(attention->config, findings);
 		err = attention_daemon(attention, findings);
 	}
@@ -227,12 +268,13 @@ int cmd_doctor(struct tool *tool, int argc, char **argv)
 			"file of\n"
 			"the configuration, secrets in files and their modes (never shown), whom "
 			"X-Forwarded-For\n"
-			"is believed from, whether the daemon answers on both sockets, the clock, "
-			"the\n"
-			"room on the disk, the store, its mode and its environment. Run it as root "
-			"or as\n"
-			"the daemon's user, who may read the secrets. Exits 1 when something is "
-			"wrong.\n",
+			"is believed from, who may write to the sockets and whether the daemon "
+			"answers on\n"
+			"them, the clock, the room on the disk, the store, its owners, modes and "
+			"environment,\n"
+			"and a retention that nobody carries out. Run it as root or as the "
+			"daemon's user,\n"
+			"who may read the secrets. Exits 1 when something is wrong.\n",
 		.examples = "  orderhook doctor                  after installing\n"
 			    "  orderhook doctor --format jsonl   for a script\n",
 	};

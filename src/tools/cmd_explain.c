@@ -23,6 +23,12 @@ struct explain_options {
 
 /* ------------------------------------------------------------------ what --------------- */
 
+static int erased(struct tool *tool, int64_t id)
+{
+	return tool_fail(tool, TOOL_NO_SUCH,
+			 "event %lld was erased; nothing is left of it to explain", (long long)id);
+}
+
 static int no_event(struct tool *tool, struct store_reader *reader, int64_t id)
 {
 	int err = store_raw(reader, id, NULL, NULL);
@@ -32,6 +38,8 @@ static int no_event(struct tool *tool, struct store_reader *reader, int64_t id)
 				 "event %lld is of another callbackEvent: it was kept and judged "
 				 "by nobody; 'orderhook raw %lld' prints it",
 				 (long long)id, (long long)id);
+	if (err == -ERR_ERASED)
+		return erased(tool, id);
 	if (err != -ERR_NOT_FOUND)
 		return tool_store_failed(tool, err, store_reader_problem(reader));
 	return tool_fail(tool, TOOL_NO_SUCH,
@@ -86,6 +94,8 @@ static int load_event(struct tool *tool, int64_t id, struct explain_subject *ret
 		return no_event(tool, reader, id);
 	if (!err)
 		err = store_raw(reader, id, &ret->body, &ret->head);
+	if (err == -ERR_ERASED)
+		return erased(tool, id);
 	return err ? tool_store_failed(tool, err, store_reader_problem(reader)) : 0;
 }
 

@@ -88,6 +88,9 @@ static int add_event(struct export *export, const struct store_row *event)
 	/* Gone meanwhile: it is no longer in the store. */
 	if (err == -ERR_NOT_FOUND)
 		return 0;
+	/* Its notes say that it was erased. */
+	if (err == -ERR_ERASED)
+		return add_row(export, event, slice_of(NULL));
 	if (err)
 		return err;
 	if (export->reveal)

@@ -46,6 +46,10 @@ static int print_raw(struct tool *tool, int64_t event_id, bool headers, bool rev
 		return tool_fail(tool, TOOL_NO_SUCH,
 				 "no event has the number %lld; 'orderhook events' lists them",
 				 (long long)event_id);
+	if (err == -ERR_ERASED)
+		return tool_fail(tool, TOOL_NO_SUCH,
+				 "event %lld was erased; its bytes are gone, its hash is kept",
+				 (long long)event_id);
 	if (err)
 		return tool_store_failed(tool, err, store_reader_problem(reader));
 	if (tool->out.tty && !reveal)

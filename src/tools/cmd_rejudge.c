@@ -1,13 +1,20 @@
 /*
  * `orderhook rejudge`: would the machine of this program have judged the stored history otherwise?
- * For the day after an upgrade, and before its states are trusted. It reads and changes nothing.
+ * For the day after an upgrade, and before its states are trusted. It reads and changes nothing,
+ * unless it is told to apply: then the orders that it has named are judged once more by the writer
+ * and written, so that what arrived meanwhile is in it.
  */
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "care_private.h"
 #include "orderhook/clock.h"
+#include "orderhook/control.h"
 #include "orderhook/err.h"
 #include "orderhook/rejudge.h"
-#include "tool_private.h"
+
+#define REQUEST_BYTES ((size_t)4 * 1024 * 1024)
 
 enum diff_column {
 	DIFF_ISS_ORDER_NO = 0,
@@ -82,21 +89,88 @@ static void add_state(struct list *list, const struct store_history *history,
 		add(list, history, 0, "courier_id", history->state.courier_id, judged->courier_id);
 }
 
-static void compare(struct list *list, const struct store_history *history,
+static void add_number(struct list *list, const struct store_history *history, const char *what,
+		       int64_t stored, int64_t judged)
+{
+	char numbers[2][24];
+
+	if (stored == judged)
+		return;
+	snprintf(numbers[0], sizeof(numbers[0]), "%" PRId64, stored);
+	snprintf(numbers[1], sizeof(numbers[1]), "%" PRId64, judged);
+	add(list, history, 0, what, numbers[0], numbers[1]);
+}
+
+static void add_time(struct list *list, const struct store_history *history, const char *what,
+		     int64_t stored_ms, int64_t judged_ms)
+{
+	char times[2][CLOCK_RFC3339_BYTES];
+
+	if (stored_ms == judged_ms)
+		return;
+	clock_format_rfc3339(stored_ms, times[0]);
+	clock_format_rfc3339(judged_ms, times[1]);
+	add(list, history, 0, what, times[0], times[1]);
+}
+
+static void add_counts(struct list *list, const struct store_history *history)
+{
+	const struct store_counts *stored = &history->counts;
+	struct store_counts counts;
+
+	store_history_count(history, &counts);
+	add_number(list, history, "events", stored->events, counts.events);
+	add_number(list, history, "quarantined", stored->quarantined, counts.quarantined);
+	add_time(list, history, "first_received", stored->first_received_ms,
+		 counts.first_received_ms);
+	add_time(list, history, "last_received", stored->last_received_ms, counts.last_received_ms);
+	add_time(list, history, "last_occurred", stored->last_occurred_ms, counts.last_occurred_ms);
+}
+
+/* True when the order's row is not what its events make of it. */
+static bool compare(struct list *list, const struct store_history *history,
 		    const struct rejudged *rejudged)
 {
+	int64_t before;
+
 	for (size_t i = 0; i < history->n; i++) {
 		const struct order_event *event = &history->arrivals[i].event;
 		if (event->verdict != rejudged->verdicts[i])
 			add(list, history, event->id, "verdict", verdict_key(event->verdict),
 			    verdict_key(rejudged->verdicts[i]));
 	}
+	before = list->count;
 	if (rejudge_state_differs(&history->state, &rejudged->state))
 		add_state(list, history, &rejudged->state);
+	add_counts(list, history);
+	return list->count > before;
 }
 
-static int compare_all(struct store_reader *reader, struct list *list, int64_t *ret_orders,
-		       int64_t *ret_events)
+/* What was looked at, and the orders to write. */
+struct findings {
+	int64_t orders;
+	int64_t events;
+	int64_t erased; /* orders that were passed over */
+	int64_t *wrong; /* owned */
+	size_t n_wrong;
+	size_t cap;
+};
+
+static int add_wrong(struct findings *findings, int64_t order_id)
+{
+	if (findings->n_wrong == findings->cap) {
+		size_t cap = findings->cap ? 2 * findings->cap : 64;
+		int64_t *wrong = reallocarray(findings->wrong, cap, sizeof(*wrong));
+		if (!wrong)
+			return -ERR_NOMEM;
+		findings->wrong = wrong;
+		findings->cap = cap;
+	}
+	findings->wrong[findings->n_wrong++] = order_id;
+	return 0;
+}
+
+static int compare_all(struct store_reader *reader, struct list *list, struct findings *findings)
 {
 	struct store_history history = {0};
 	struct rejudged rejudged = {0};
@@ -104,23 +178,76 @@ static int compare_all(struct store_reader *reader, struct list *list, int64_t *
 	int step = 0;
 
 	while (!err && !list->out->error && (step = store_next_history(reader, &history)) == 1) {
+		findings->erased += history.erased;
+		if (history.erased)
+			continue;
 		err = rejudge_order(order_machine_v5(), &history, &rejudged);
-		if (!err)
-			compare(list, &history, &rejudged);
-		++*ret_orders;
-		*ret_events += (int64_t)history.n;
+		if (!err && compare(list, &history, &rejudged))
+			err = add_wrong(findings, history.order_id);
+		findings->orders++;
+		findings->events += (int64_t)history.n;
 	}
 	store_history_release(&history);
 	rejudged_release(&rejudged);
 	return err ? err : step < 0 ? step : 0;
 }
 
-static int run(struct tool *tool, enum print_format format)
+/* ------------------------------------------------------------------ apply -------------- */
+
+static int ask(struct tool *tool, const struct findings *findings, int64_t *ret_orders)
+{
+	BUF_AUTO struct buf request = BUF_INIT(REQUEST_BYTES);
+	BUF_AUTO struct buf answer = BUF_INIT(CONTROL_ANSWER_BYTES_MAX);
+	struct json_object members;
+	int err = buf_add_string(&request, "{\"orders\":\"");
+
+	for (size_t i = 0; i < findings->n_wrong && !err; i++)
+		err = buf_addf(&request, "%s%" PRId64, i ? " " : "", findings->wrong[i]);
+	if (!err)
+		err = buf_add_string(&request, "\"}");
+	if (err)
+		return tool_fail(tool, TOOL_REFUSED,
+				 "%zu orders are too many to ask the daemon for; stop it, then try "
+				 "again",
+				 findings->n_wrong);
+	int code = care_ask(tool, "apply", buf_slice(&request), &answer, &members);
+	if (!code)
+		*ret_orders = care_number(&members, "orders");
+	return code;
+}
+
+static int apply_here(struct tool *tool, const struct findings *findings, int64_t *ret_orders)
+{
+	struct store *store;
+	int code = care_open(tool, &store);
+
+	if (code)
+		return code;
+	int err = rejudge_apply(store, findings->wrong, findings->n_wrong, ret_orders);
+	if (err)
+		code = tool_store_failed(tool, err, store_problem(store));
+	store_close(store);
+	return code;
+}
+
+static int apply(struct tool *tool, const struct findings *findings)
+{
+	int64_t orders = 0;
+	int code = ask(tool, findings, &orders);
+
+	if (code == DAEMON_NONE)
+		code = apply_here(tool, findings, &orders);
+	if (!code)
+		tool_note(tool, "%lld orders written; the events' verdicts stay as they were",
+			  (long long)orders);
+	return code;
+}
+
+static int judge_again(struct tool *tool, enum print_format format, bool applying,
+		       struct findings *findings)
 {
 	struct store_reader *reader;
 	struct list list;
-	int64_t orders = 0;
-	int64_t events = 0;
 	int code = tool_reader(tool, &reader);
 
 	if (code)
@@ -128,37 +255,60 @@ static int run(struct tool *tool, enum print_format format)
 	int err = list_begin(&list, &tool->out, format, &view);
 	if (err)
 		return tool_fail(tool, TOOL_STORE, "%s", err_text(err));
-	err = compare_all(reader, &list, &orders, &events);
+	err = compare_all(reader, &list, findings);
 	list_end(&list);
 	if (err)
 		return tool_store_failed(tool, err, store_reader_problem(reader));
 	tool_note(tool, "%lld events of %lld orders judged again, %lld differences",
-		  (long long)events, (long long)orders, (long long)list.count);
+		  (long long)findings->events, (long long)findings->orders, (long long)list.count);
+	if (findings->erased)
+		tool_note(tool, "%lld orders have an erased event and cannot be judged again",
+			  (long long)findings->erased);
+	if (applying && !list.out->error)
+		return apply(tool, findings);
 	return list.count ? TOOL_NOTHING : TOOL_DONE;
+}
+
+static int run(struct tool *tool, enum print_format format, bool applying)
+{
+	struct findings findings = {0};
+	int code = judge_again(tool, format, applying, &findings);
+
+	free(findings.wrong);
+	return code;
 }
 
 int cmd_rejudge(struct tool *tool, int argc, char **argv)
 {
 	enum print_format format = PRINT_TABLE;
+	bool applying = false;
 	const struct tool_option options[] = {
 		OPTION_FORMAT(&format),
+		{"apply", 0, NULL, "write the states and counts that come out", option_flag,
+		 &applying},
 		{NULL},
 	};
 	const struct tool_syntax syntax = {
 		.options = options,
 		.text = "Judges all stored events again, in the order of their arrival, with the "
 			"state\n"
-			"machine of this program, and prints every verdict and every state that "
+			"machine of this program, and prints every verdict, state and count that "
 			"would\n"
-			"differ. It changes nothing. Exits 1 when there is a difference: after an "
-			"upgrade\n"
-			"that changes the machine, or in a store that was changed by other "
-			"hands.\n",
+			"differ. Exits 1 when there is a difference: after an upgrade that changes "
+			"the\n"
+			"machine, or in a store that was changed by other hands. It changes "
+			"nothing,\n"
+			"unless --apply is given: then the orders' states and counts are written, "
+			"all in\n"
+			"one transaction, and it exits 0. Events are never changed: a verdict "
+			"tells how\n"
+			"its event looked when it came. Orders with an erased event are passed "
+			"over.\n",
 		.examples =
 			"  orderhook rejudge                                 after an upgrade\n"
 			"  orderhook rejudge --format csv > differences.csv  for a closer look\n",
 	};
 	int code = options_parse(tool, &syntax, &argc, argv);
 
-	return code >= 0 ? code : run(tool, format);
+	return code >= 0 ? code : run(tool, format, applying);
 }

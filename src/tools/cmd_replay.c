@@ -137,6 +137,11 @@ static int make_message(struct run *run, int64_t event_id, struct replay_message
 	BUF_AUTO struct buf head = BUF_INIT(RAW_LIMIT_BYTES);
 	int err = store_raw(run->reader, event_id, &body, &head);
 
+	if (err == -ERR_ERASED) {
+		tool_note(run->given->tool, "event %lld was erased and is not sent",
+			  (long long)event_id);
+		return 1;
+	}
 	if (err)
 		return err;
 	if (!run->given->resign)

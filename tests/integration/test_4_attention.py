@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import callback, tool
+from conftest import callback, tool, wait_until
 from tool_help import damaged, lines_of, shop  # noqa: F401
 
 KEYS = {"kind", "subject", "since", "detail", "next"}
@@ -166,3 +166,22 @@ def test_a_missing_store_is_an_error_and_not_an_empty_list(tmp_path):
     assert done.returncode == 78
     assert done.stdout == ""
     assert "does not exist" in done.stderr
+
+
+def test_refused_deliveries_of_the_last_day_are_told_by_their_reason(quiet):
+    for i in range(3):
+        assert quiet.post(callback(f"A{i}", 20, 1, china(60), clientId="other")).status == 401
+    assert quiet.post(b"{").status == 400
+    wait_until(lambda: quiet.rows("SELECT count(*) FROM held_log") == [(4,)])
+    rows = found(conf=quiet.conf)
+    assert [(r["kind"], r["subject"], r["next"]) for r in rows] == [
+        ("held", "json-syntax", "orderhook held --reason json-syntax"),
+        ("held", "client-id", "orderhook held --reason client-id")]
+    assert rows[1]["detail"].startswith("3 deliveries were refused in the last day, 3 of them with"
+                                        " our token or ids: ")
+    assert tool(*rows[1]["next"].split()[1:], conf=quiet.conf).returncode == 0
+    db = sqlite3.connect(quiet.store, timeout=10)
+    db.execute("UPDATE held SET last_ms = last_ms - 86400000 - 1000 WHERE reason = 'client-id'")
+    db.commit()
+    db.close()
+    assert [r["subject"] for r in found(conf=quiet.conf)] == ["json-syntax"]

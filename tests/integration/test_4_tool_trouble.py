@@ -22,13 +22,15 @@ READERS = [(name, arguments) for name, store, arguments in
            if store == "1" and name != "init"]
 NAMES = [name for name, _ in READERS]
 # What a command needs besides what its usage line names.
-MORE = {"replay": ["--dry-run"]}
+MORE = {"replay": ["--dry-run"], "prune": ["--older-than", "90d"]}
 
 
 def words(name, arguments, tmp_path):
     """The command as somebody would type it, from its usage line."""
     first = re.sub(r"\[[^\]]*\]", "", arguments).split("|")[0]
-    values = {"EVENT": "1", "ORDER": "V", "FILE": str(tmp_path / "out.db"),
+    # The store is the next test's, too.
+    order = "NOBODY" if name == "erase" else "V"
+    values = {"EVENT": "1", "ORDER": order, "FILE": str(tmp_path / "out.db"),
               "URL": "http://127.0.0.1:1/x"}
     return [name, *(values.get(word, word) for word in first.split()), *MORE.get(name, [])]
 

@@ -94,9 +94,21 @@ static void test_events_out_of_the_fold_are_passed_over(void **state)
 	events[1].verdict = VERDICT_MISMATCH;
 	events[2].verdict = VERDICT_CONFLICT;
 	events[3].verdict = VERDICT_UNKNOWN;
+	events[3].status = 77;
 	order_fold(order_machine_v5(), events, 4, &folded, &setter);
 	assert_state(&folded, 20, 1, 1);
 	assert_int_equal(setter, 0);
+}
+
+static void test_what_an_older_machine_did_not_know_takes_its_place(void **state)
+{
+	struct order_event events[] = {stored_at(1, 20, 1, ""), stored_at(2, 30, 1, "")};
+	struct order_state folded;
+
+	(void)state;
+	events[1].verdict = VERDICT_UNKNOWN;
+	order_fold(order_machine_v5(), events, 2, &folded, NULL);
+	assert_state(&folded, 30, 1, 2);
 }
 
 static void test_illegal_event_acts_once_an_earlier_one_opens_the_way(void **state)
@@ -250,6 +262,7 @@ int main(void)
 		cmocka_unit_test(
 			test_events_are_sorted_in_place_and_the_setter_is_an_index_of_them),
 		cmocka_unit_test(test_events_out_of_the_fold_are_passed_over),
+		cmocka_unit_test(test_what_an_older_machine_did_not_know_takes_its_place),
 		cmocka_unit_test(test_illegal_event_acts_once_an_earlier_one_opens_the_way),
 		cmocka_unit_test(test_one_instant_is_ordered_by_rank),
 		cmocka_unit_test(test_ties_end_with_courier_and_content),
