@@ -4,6 +4,7 @@ ThreadSanitizer this is where two threads meet."""
 
 import json
 import random
+import shutil
 import signal
 import sqlite3
 import threading
@@ -85,7 +86,8 @@ def call(load, daemon, seed, acked):
 def reload(load, daemon, reloads):
     while load.running():
         reloads.append(time.monotonic())
-        daemon.configure(server={"max_body": random.choice(["32K", "64K"]),
+        daemon.configure(server={"admin_listen": daemon.address_of_admin,
+                                 "max_body": random.choice(["32K", "64K"]),
                                  "commit_timeout": "300ms",
                                  "callback_log_rate": random.choice(["0", "1000"])})
         daemon.process.send_signal(signal.SIGHUP)
@@ -109,6 +111,13 @@ def hold_the_lock(load, daemon):
     db.close()
 
 
+def ask(load, daemon, conf):
+    """Control requests: what is refused is readmitted, and stays refused."""
+    while load.running():
+        assert tool("explain", "1", conf=conf).returncode in (0, 3, 4)
+        assert tool("held", "readmit", "1", "2", conf=conf).returncode in (0, 1, 3, 4)
+
+
 def read(load, daemon):
     while load.running():
         for command in "orders", "events", "attention", "held":
@@ -122,20 +131,26 @@ def key_of(members):
 
 
 def test_nothing_acked_is_lost_under_everything_at_once(make_daemon, record_property):
-    daemon = make_daemon(server={"commit_timeout": "300ms"}).init().start()
+    daemon = make_daemon()
+    daemon.address_of_admin = f"unix:{daemon.dir}/admin.sock"
+    daemon.configure(server={"admin_listen": daemon.address_of_admin, "commit_timeout": "300ms"})
+    daemon.init().start()
+    # The daemon's own is written again and again.
+    conf = shutil.copy(daemon.conf, daemon.conf + ".tool")
     load = Load()
     acked = [[] for _ in range(CALLERS)]
     for i in range(CALLERS):
         load.start(call, daemon, i, acked[i])
     reloads = []
     load.start(reload, daemon, reloads)
+    load.start(ask, daemon, conf)
     for work in scrape, hold_the_lock, read:
         load.start(work, daemon)
     load.finish()
     assert daemon.stop() == 0, daemon.log_text()
     acked = [json.loads(body) for one in acked for body in one]
     record_property("figures", f"{len(acked)} acked by {CALLERS} callers, {len(reloads)} reloads")
-    assert len(acked) > 20 and len(reloads) > 3
+    assert len(acked) > 20 and len(reloads) > 3 and "control: " in daemon.log_text()
     # An event that came before is counted on its first delivery, whose bytes are the stored ones.
     stored = {key_of(json.loads(body)) for (body,) in daemon.rows("SELECT body FROM order_log")}
     assert {key_of(members) for members in acked} <= stored
