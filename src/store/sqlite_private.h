@@ -203,9 +203,10 @@ struct sqlite_store {
 	struct file_identity wal;
 	int failed; /* a failure after which nothing is written any more */
 
-	int64_t frame_bytes; /* what a page takes in the log */
-	int64_t wal_pages;   /* in the log, as of the last commit */
-	int64_t wal_copied;  /* of them, copied into the database by the last checkpoint */
+	int64_t frame_bytes;     /* what a page takes in the log */
+	int64_t wal_pages;       /* in the log, as of the last commit */
+	int64_t wal_copied;      /* of them, copied into the database by the last checkpoint */
+	int64_t copied_event_id; /* the newest one at that time */
 
 	/* Those that are committed; a transaction's own are taken back when it fails. */
 	struct endpoint_id endpoints[STORE_ENDPOINTS_CACHED];
@@ -225,7 +226,7 @@ struct sqlite_store {
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
 		      struct store **ret, struct buf *problem);
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
-/* Copies the log into the database when it has grown by two hundred pages; always, when forced. */
+/* Copies the log into the database when that is due; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
 /* Undoes the transaction, if SQLite has not done so; the problem stays the first failure's. */
 void sqlite_store_roll_back(struct sqlite_store *store);

@@ -19,9 +19,15 @@
 #include "orderhook/err.h"
 #include "sqlite_care.h"
 
-/* A checkpoint holds the writer up for the time of its sync, which is that of what it copies: many
- * small ones instead of a few large ones are what keeps the slowest percent of callbacks short. */
-#define CHECKPOINT_PAGES 200
+/*
+ * A checkpoint holds the writer up for the time of its sync, which is that of the pages it copies.
+ * These are about as many as there were events: in large batches few pages of the log are written
+ * twice, in small ones most are. So many events are enough when the log has grown at all; a log
+ * that was written over and over may grow longer.
+ */
+#define CHECKPOINT_EVENTS 350
+#define CHECKPOINT_PAGES_LEAST 200
+#define CHECKPOINT_PAGES 1000
 #define WAL_HEADER_BYTES 32
 #define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
 
@@ -103,6 +109,15 @@ static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+static bool checkpoint_due(const struct sqlite_store *store)
+{
+	int64_t pages = store->wal_pages - store->wal_copied;
+	int64_t events = store->head.event_id - store->copied_event_id;
+
+	return pages >= CHECKPOINT_PAGES ||
+	       (pages >= CHECKPOINT_PAGES_LEAST && events >= CHECKPOINT_EVENTS);
+}
+
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced)
 {
 	int pages = 0;
@@ -112,7 +127,7 @@ int sqlite_store_checkpoint(struct sqlite_store *store, bool forced)
 
 	if (store->failed)
 		return store->failed;
-	if (!forced && store->wal_pages - store->wal_copied < CHECKPOINT_PAGES)
+	if (!forced && !checkpoint_due(store))
 		return 0;
 	/* Copying pages into a database that was cut would make it look whole again. */
 	err = sqlite_store_check_file(store);
@@ -122,6 +137,7 @@ int sqlite_store_checkpoint(struct sqlite_store *store, bool forced)
 					 &pages, &copied);
 	if (code == SQLITE_OK) {
 		store->wal_copied = copied;
+		store->copied_event_id = store->head.event_id;
 		return sqlite_store_check_file(store);
 	}
 	err = connection_fail(&store->connection, code, "checkpoint");

@@ -40,7 +40,7 @@ from conftest import Daemon, TOKEN, body_of, callback, request, wait_until  # no
 
 PATH = "/callback/shansong/" + TOKEN
 LIMIT_S = 5
-CHECKPOINT_BYTES = 32 + 200 * (4096 + 24)
+CHECKPOINT_BYTES = 32 + 1000 * (4096 + 24)
 DISK = ("EIO", "ENOSPC")
 ERRORS = {
     "openat": ("EIO", "EMFILE", "ENOSPC"), "read": ("EIO", "EINTR"), "pread64": ("EIO", "EINTR"),

@@ -123,7 +123,7 @@ def test_callbacks_that_come_at_once_share_system_calls(warm, record_property):
     assert sockets <= SOCKET_CALLS
     assert waits <= WAITS
     assert store <= STORE_CALLS
-    assert batches <= played / 2
+    assert batches < played, "each was committed by itself"
 
 
 def test_a_callback_alone_takes_one_sync_and_few_system_calls(warm, record_property):

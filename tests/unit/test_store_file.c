@@ -534,7 +534,7 @@ static void test_log_is_copied_before_it_grows_without_end(void **state)
 		if (store_wal_bytes(f->store) > most)
 			most = store_wal_bytes(f->store);
 	}
-	/* 5000 events in 15 MB; the log begins anew after every two hundred pages. */
+	/* 5000 events in 15 MB; the log begins anew after a thousand pages or less. */
 	assert_in_range(most, 1, 6 * 1024 * 1024);
 }
 
