@@ -264,7 +264,7 @@ class Platform:
             self._look(min(seen, len(self.callers.done)))
 
 
-def retry_storm(directory, minute_s=2.0):
+def retry_storm(directory, minute_s=2.0, outage=4.2):
     """An outage of more than four minutes: at five, the first events have used up their retries,
     whatever the receiver does."""
     daemon = Daemon(directory)
@@ -276,7 +276,7 @@ def retry_storm(directory, minute_s=2.0):
         platform.run(minute_s)
         daemon.stop()
         down = time.monotonic()
-        platform.run(4.2 * minute_s)
+        platform.run(outage * minute_s)
         missing = platform.made - len(platform.acked)
         port = daemon.address[1]
         daemon.configure(server={"listen": f"127.0.0.1:{port}"},

@@ -33,7 +33,7 @@ def test_at_ten_times_the_rate_who_is_taken_is_answered_and_the_others_are_told_
 
 
 def test_thousands_of_slow_connections_do_not_keep_honest_callers_out(tmp_path, record_property):
-    got = overload.slow_sockets(tmp_path, **({} if LONG else {"sockets": 2000, "timeout_s": 5}))
+    got = overload.slow_sockets(tmp_path, **({} if LONG else {"sockets": 2000, "timeout_s": 4}))
     if "skipped" in got:
         pytest.skip(got["skipped"])
     record_property("figures", json.dumps(got))
@@ -43,7 +43,8 @@ def test_thousands_of_slow_connections_do_not_keep_honest_callers_out(tmp_path, 
 
 
 def test_after_an_outage_the_retries_of_a_minute_bring_everything_in(tmp_path, record_property):
-    got = overload.retry_storm(tmp_path, minute_s=2 if LONG else 0.6)
+    # With short minutes the time in which a busy machine starts the daemon counts for one.
+    got = overload.retry_storm(tmp_path, **({} if LONG else {"minute_s": 0.6, "outage": 3}))
     record_property("figures", json.dumps(got))
     assert (got["lost"], got["exit"]) == (0, 0)
     assert got["missing_at_its_end"] > 0
