@@ -14,9 +14,13 @@ from container import ROOT, build_package, not_in_the_sample
 def test_lintian_finds_nothing(package):
     if not shutil.which("lintian"):
         pytest.skip("NOT TESTED: apt-get install lintian")
+    # Debian 12's lintian asks for a script for init beside units. None could have their sockets,
+    # credentials and confinement; Debian 13's no longer asks, and refuses an override.
     done = subprocess.run(["lintian", "--allow-root", "--display-info", "--fail-on",
-                           "error,warning,info", package["changes"]], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=300)
+                           "error,warning,info", "--suppress-tags",
+                           "package-supports-alternative-init-but-no-init.d-script",
+                           package["changes"]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=300)
     assert done.returncode == 0 and done.stdout == "", done.stdout
 
 
