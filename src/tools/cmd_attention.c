@@ -82,7 +82,7 @@ int cmd_attention(struct tool *tool, int argc, char **argv)
 			"(never 50 and 60, where orders rest), a daemon that does not answer or "
 			"is not\n"
 			"ready, a long write-ahead log, a full disk, a clock that was set back\n"
-			"(among the newest 8192 events). Prints nothing and exits 0 when there "
+			"(among the newest 4096 events). Prints nothing and exits 0 when there "
 			"is\n"
 			"nothing; exits 1 when there is something: fit for cron and monitoring.\n"
 			"With --db and no -c the daemon is not asked, and the default limits "
