@@ -18,7 +18,7 @@
 #define PATH_BYTES 4096
 #define ANSWER_BYTES (64U * 1024)
 #define ASK_TIMEOUT_MS 3000
-#define CLOCK_EVENTS 8192 /* of the newest: what is older was told when it was new */
+#define CLOCK_EVENTS 4096 /* of the newest: what is older was told when it was new */
 #define CLOCK_STEPS 20
 #define MIB (1024LL * 1024)
 #define NEXT_BYTES (PATH_BYTES + 32)

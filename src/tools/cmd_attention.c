@@ -83,7 +83,7 @@ int cmd_attention(struct tool *tool, int argc, char **argv)
 			"by\n"
 			"reason, a daemon that does not answer or is not ready, a long write-ahead "
 			"log,\n"
-			"a full disk, a clock that was set back (among the newest 8192 events). "
+			"a full disk, a clock that was set back (among the newest 4096 events). "
 			"Prints\n"
 			"nothing and exits 0 when there is nothing; exits 1 when there is "
 			"something: fit\n"
