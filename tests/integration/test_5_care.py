@@ -560,3 +560,51 @@ def test_apply_prints_the_diff_and_makes_the_store_right(controlled, shop, runni
     done = tool("rejudge", "--apply", conf=daemon.conf)
     assert (done.returncode, done.stdout) == (0, "")
     assert not running or daemon.stop() == 0
+
+
+# ---------------------------------------------------------------- over the socket
+
+
+WRONG = [
+    ("prune", b'{}', "before_ms: is missing"),
+    ("prune", b'{"before_ms":1,"part":3}', "part: must be a whole number from 0 to 2"),
+    ("prune", b'{"before_ms":1,"overdue":"20 x"}', "overdue: must be a string of whole numbers"),
+    ("prune", b'{"before_ms":1,"overdue":"1000 1"}', "overdue: must be a string"),
+    ("prune", b'{"before_ms":1,"overdue":[20,1]}', "overdue: must be a string"),
+    ("prune", b'{"before_ms":1,"attention_too":1}', "attention_too: must be true or false"),
+    ("prune", b'{"before_ms":1,"older_than":1}', "has a member that is not known here"),
+    ("erase", b'{}', "order: is missing"),
+    ("erase", b'{"order":"' + b"x" * 65 + b'"}', "order: must be a string"),
+    ("erase", b'{"order":1}', "order: must be a string"),
+    ("apply", b'{"orders":"1  2"}', "orders: must be a string of whole numbers"),
+    ("apply", b'{"orders":"-1"}', "orders: must be a string of whole numbers"),
+]
+
+
+def test_a_request_that_is_wrong_is_refused_and_changes_nothing(controlled):
+    daemon = controlled.init().start()
+    assert daemon.post(callback("A", 60, None)).status == 200
+    assert daemon.post(callback("B", 60, None)).status == 200
+    for name, body, told in WRONG:
+        connection = Connection(daemon.admin)
+        connection.send(request(f"/control/{name}", body))
+        reply = connection.reply()
+        connection.close()
+        assert reply.status == 400, (name, body)
+        assert told in reply.json()["text"], (name, body)
+    assert daemon.rows("SELECT iss_order_no, order_no FROM order_state ORDER BY 1") == [
+        ("A", "m-A"), ("B", "m-B")]
+    assert daemon.stop() == 0
+
+
+def test_orders_that_are_gone_are_passed_over_by_apply(controlled):
+    daemon = controlled.init().start()
+    assert daemon.post(callback("A", 60, None)).status == 200
+    before = daemon.rows("SELECT * FROM orders")
+    connection = Connection(daemon.admin)
+    connection.send(request("/control/apply", b'{"orders":"1 2 9223372036854775807"}'))
+    reply = connection.reply()
+    connection.close()
+    assert (reply.status, reply.json()) == (200, {"orders": 1})
+    assert daemon.rows("SELECT * FROM orders") == before
+    assert daemon.stop() == 0
