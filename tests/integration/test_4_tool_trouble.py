@@ -22,7 +22,7 @@ READERS = [(name, arguments) for name, store, arguments in
            if store == "1" and name != "init"]
 NAMES = [name for name, _ in READERS]
 # What a command needs besides what its usage line names.
-MORE = {"replay": ["--dry-run"], "prune": ["--older-than", "90d"]}
+MORE = {"replay": ["--dry-run"], "prune": ["--older-than", "90d", "--dry-run"]}
 
 
 def words(name, arguments, tmp_path):
