@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <string.h>
@@ -52,17 +53,28 @@ static int remember_thread(void)
 	return key_failed || pthread_setspecific(thread_key, &thread_key) ? -ERR_NOMEM : 0;
 }
 
+/* Why OpenSSL failed: it says so where it does not have the algorithm, and all else that it can
+ * meet here is want of memory, of which it may not even have enough to say so. */
+static int reason_of_failure(void)
+{
+	unsigned long code = ERR_peek_last_error();
+
+	ERR_clear_error();
+	return ERR_GET_REASON(code) == ERR_R_UNSUPPORTED ? -ERR_INTERNAL : -ERR_NOMEM;
+}
+
 static int hasher_begin(struct hasher *hasher, const char *name)
 {
 	if (!hasher->md && remember_thread())
-		return -ERR_INTERNAL;
+		return -ERR_NOMEM;
 	if (!hasher->md)
 		hasher->md = EVP_MD_fetch(NULL, name, NULL);
 	if (!hasher->context)
 		hasher->context = EVP_MD_CTX_new();
-	if (!hasher->md || !hasher->context)
-		return -ERR_INTERNAL;
-	return EVP_DigestInit_ex2(hasher->context, hasher->md, NULL) == 1 ? 0 : -ERR_INTERNAL;
+	if (!hasher->md || !hasher->context ||
+	    EVP_DigestInit_ex2(hasher->context, hasher->md, NULL) != 1)
+		return reason_of_failure();
+	return 0;
 }
 
 static int hash_parts(struct hasher *hasher, const char *name, const struct slice *parts, size_t n,
@@ -75,9 +87,9 @@ static int hash_parts(struct hasher *hasher, const char *name, const struct slic
 	for (size_t i = 0; i < n; i++) {
 		if (parts[i].len &&
 		    EVP_DigestUpdate(hasher->context, parts[i].at, parts[i].len) != 1)
-			return -ERR_INTERNAL;
+			return reason_of_failure();
 	}
-	return EVP_DigestFinal_ex(hasher->context, out, NULL) == 1 ? 0 : -ERR_INTERNAL;
+	return EVP_DigestFinal_ex(hasher->context, out, NULL) == 1 ? 0 : reason_of_failure();
 }
 
 int digest_md5(const struct slice *parts, size_t n, uint8_t out[DIGEST_MD5_BYTES])

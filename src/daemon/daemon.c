@@ -33,6 +33,7 @@ static int exit_code_of(int err)
 	case -ERR_STORE_FULL:
 	case -ERR_STORE_BUSY:
 	case -ERR_STORE_MOVED:
+	/* Passes by itself, and after 78 nobody would try again. */
 	case -ERR_NOMEM:
 		return EXIT_STORE_IO;
 	default:

@@ -196,6 +196,7 @@ struct sqlite_store {
 	struct store_lock lock;
 	struct store_head_file head_file;
 	struct store_head head; /* of what is committed */
+	bool head_anew;         /* PATH.head is missing, or says nothing about this store */
 	char *path;
 	char *wal_path;
 	struct file_identity file;
@@ -231,16 +232,18 @@ int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
 
-/* Compares the committed head with PATH.head, and opens that for writing. -ERR_STORE_ROLLED_BACK.
- */
-int sqlite_head_open(struct sqlite_store *store, const struct store_identity *identity,
-		     struct buf *problem);
+/* Compares the committed head with PATH.head, and takes it over; nothing is written.
+ * -ERR_STORE_ROLLED_BACK. */
+int sqlite_head_check(struct sqlite_store *store, const struct store_identity *identity,
+		      struct buf *problem);
+/* Opens PATH.head and writes the head. Its name is durable then, the rest with the next sync. */
+int sqlite_head_open(struct sqlite_store *store, struct buf *problem);
 /* What an event's row gets besides what the event says. */
 struct chain_stamp {
 	uint8_t body_sha256[CHAIN_BYTES];
 	uint8_t link[CHAIN_BYTES];
 };
-/* judgement is NULL for an EVENT_OTHER. -ERR_INTERNAL. */
+/* judgement is NULL for an EVENT_OTHER. Fails only as hashing does. */
 int chain_stamp(const uint8_t previous[CHAIN_BYTES], const struct store_item *item,
 		const struct event *event, const struct judgement *judgement, int64_t event_id,
 		struct chain_stamp *ret);

@@ -3,12 +3,16 @@
  *
  * Open, in this order: what the file system says, the lock, what the file says (sqlite_check.c:
  * nothing is written before it is known to be ours), what the last writer said outside of it
- * (store_head.h), then read-write, migrations, statements.
+ * (store_head.h), migrations, statements, the head anew.
  *
  * Checkpoints are made here and not by SQLite's autocheckpoint, which drops their errors: a
  * checkpoint whose fsync failed must never be tried again, for the second one would succeed over
  * pages that the kernel has dropped, and the log would be overwritten. The log still has them, so
  * such a failure ends the writing, nothing more is checkpointed, and the next start recovers.
+ *
+ * A commit whose fsync failed leaves frames that the kernel may go on showing though they are not
+ * on disk. A start would take them for committed and append behind them, and all that would be lost
+ * with the power. So they are cut off: nobody has seen them, and nothing in them was acknowledged.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,14 +29,52 @@
 #define WAL_HEADER_BYTES 32
 #define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
 #define WAL_FRAME_HEADER_BYTES 24
+#define WAL_INDEX_BYTES 32768
+#define WAL_INDEX_MX_FRAME 16
 
 static struct sqlite_store *store_of(struct store *store)
 {
 	return (struct sqlite_store *)store;
 }
 
+/* The log's frames that are committed, from the header of its index in shared memory, which is part
+ * of the file format ("WAL-Index File Format": mxFrame). -1: not known. */
+static int64_t committed_frames(sqlite3 *db)
+{
+	volatile void *index = NULL;
+	sqlite3_file *file = NULL;
+	uint32_t frames;
+
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	if (!file || !file->pMethods || file->pMethods->iVersion < 2 ||
+	    file->pMethods->xShmMap(file, 0, WAL_INDEX_BYTES, 0, &index) != SQLITE_OK || !index)
+		return -1;
+	memcpy(&frames, (const char *)index + WAL_INDEX_MX_FRAME, sizeof(frames));
+	return frames;
+}
+
+/* Takes what is behind the last commit out of the log, and out of the kernel's cache. */
+static void cut_log(struct sqlite_store *store)
+{
+	sqlite3 *db = store->connection.db;
+	sqlite3_file *log = NULL;
+	int64_t frames;
+
+	/* With the write lock, so that no other program is about to append. */
+	if (!db || !store->frame_bytes ||
+	    sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return;
+	frames = committed_frames(db);
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (frames >= 0 && log && log->pMethods)
+		log->pMethods->xTruncate(log, WAL_HEADER_BYTES + frames * store->frame_bytes);
+	sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+}
+
 int sqlite_store_failed(struct sqlite_store *store, int err)
 {
+	if (err == -ERR_STORE_IO)
+		cut_log(store);
 	if (err == -ERR_STORE_IO || err == -ERR_STORE_CORRUPT || err == -ERR_STORE_MOVED ||
 	    err == -ERR_INTERNAL)
 		store->failed = err;
@@ -295,12 +337,21 @@ static int check_environment(struct sqlite_store *store, const struct store_iden
 	return 0;
 }
 
-static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
-{
-	static const struct sql_query queries[W_MAX] = {
+static const struct sql_query queries[W_MAX] = {
 #define WRITER_STATEMENT(name) {#name, SQL_##name},
 #include "sqlite_statement.def"
-	};
+};
+
+static int prepare(struct sqlite_store *store, enum writer_statement which)
+{
+	if (store->statements[which].handle)
+		return 0;
+	return statement_prepare(&store->connection, queries[which].name, queries[which].text,
+				 &store->statements[which]);
+}
+
+static int set_up(struct sqlite_store *store)
+{
 	struct connection *connection = &store->connection;
 	int64_t page_bytes = 0;
 	int persist = 1;
@@ -313,20 +364,18 @@ static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 		err = connection_exec(connection, "PRAGMA journal_mode = WAL;"
 						  "PRAGMA synchronous = FULL;"
 						  "PRAGMA wal_autocheckpoint = 0;"
-						  "PRAGMA secure_delete = ON;");
-	if (!err)
-		err = migrations_run(connection, migrations);
-	for (int i = 0; i < W_MAX && !err; i++)
-		err = statement_prepare(connection, queries[i].name, queries[i].text,
-					&store->statements[i]);
+						  "PRAGMA secure_delete = ON;"
+						  /* Reads, so that there is a log to identify. */
+						  "PRAGMA user_version;");
 	/* Or readers of another uid could not read after a clean stop. */
 	sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
 	sqlite3_wal_hook(connection->db, note_wal, store);
+	if (!err)
+		err = prepare(store, W_link_of);
 	return err;
 }
 
-static int open_files(struct sqlite_store *store, const struct sql_text *migrations,
-		      struct buf *problem)
+static int open_files(struct sqlite_store *store, struct buf *problem)
 {
 	struct connection *connection = &store->connection;
 	int moved = 0;
@@ -335,7 +384,7 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 	if (!err)
 		err = connection_open_writer(connection, store->path, store->vfs.name);
 	if (!err)
-		err = set_up(store, migrations);
+		err = set_up(store);
 	if (!err && sqlite3_db_readonly(connection->db, "main")) {
 		buf_addf(problem, "%s may not be written by this user", store->path);
 		return -ERR_STORE_IO;
@@ -349,11 +398,28 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
 	if (moved)
 		err = -ERR_STORE_MOVED;
+	return err;
+}
+
+static int migrate(struct sqlite_store *store, const struct sql_text *migrations)
+{
+	int err = migrations_run(&store->connection, migrations);
+
+	for (int i = 0; i < W_MAX && !err; i++)
+		err = prepare(store, (enum writer_statement)i);
+	return err;
+}
+
+static int tell_unopened(struct sqlite_store *store, int err, struct buf *problem)
+{
+	const char *detail = store->connection.problem;
+
+	if (!err || problem->len)
+		return err;
 	if (err == -ERR_STORE_CORRUPT)
-		return store_tell_corrupt(store->path, connection->problem, problem);
-	if (err)
-		buf_addf(problem, "%s cannot be opened for writing: %s", store->path,
-			 connection->problem[0] ? connection->problem : err_text(err));
+		return store_tell_corrupt(store->path, detail, problem);
+	buf_addf(problem, "%s cannot be opened for writing: %s", store->path,
+		 detail[0] ? detail : err_text(err));
 	return err;
 }
 
@@ -368,13 +434,17 @@ static int open_locked(struct sqlite_store *store, const char *environment,
 	if (!err)
 		err = check_environment(store, &identity, environment, problem);
 	if (!err)
-		err = open_files(store, migrations, problem);
+		err = open_files(store, problem);
 	if (!err)
-		err = sqlite_head_open(store, &identity, problem);
+		err = sqlite_head_check(store, &identity, problem);
+	if (!err)
+		err = sqlite_store_failed(store, migrate(store, migrations));
+	if (!err)
+		err = sqlite_head_open(store, problem);
 	/* Events are taken whatever has become of the ring. */
 	if (!err && held_load(store))
 		store->connection.problem[0] = '\0';
-	return err;
+	return tell_unopened(store, err, problem);
 }
 
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
