@@ -10,9 +10,12 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "orderhook/err.h"
+
+#define PROBE_BYTES 4096
 
 struct hasher {
 	EVP_MD *md;
@@ -53,14 +56,24 @@ static int remember_thread(void)
 	return key_failed || pthread_setspecific(thread_key, &thread_key) ? -ERR_NOMEM : 0;
 }
 
-/* Why OpenSSL failed: it says so where it does not have the algorithm, and all else that it can
- * meet here is want of memory, of which it may not even have enough to say so. */
+/* OpenSSL may call want of memory an unknown algorithm, so memory itself is asked. */
 static int reason_of_failure(void)
 {
-	unsigned long code = ERR_peek_last_error();
+	bool unknown = ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_UNSUPPORTED;
+	void *volatile probe = malloc(PROBE_BYTES);
+	int err = unknown && probe ? -ERR_INTERNAL : -ERR_NOMEM;
 
+	free(probe);
 	ERR_clear_error();
-	return ERR_GET_REASON(code) == ERR_R_UNSUPPORTED ? -ERR_INTERNAL : -ERR_NOMEM;
+	return err;
+}
+
+static EVP_MD *fetch(const char *name)
+{
+	EVP_MD *md = EVP_MD_fetch(NULL, name, NULL);
+
+	/* Once more: an allocation that failed for a moment looks like an unknown algorithm. */
+	return md ? md : EVP_MD_fetch(NULL, name, NULL);
 }
 
 static int hasher_begin(struct hasher *hasher, const char *name)
@@ -68,7 +81,7 @@ static int hasher_begin(struct hasher *hasher, const char *name)
 	if (!hasher->md && remember_thread())
 		return -ERR_NOMEM;
 	if (!hasher->md)
-		hasher->md = EVP_MD_fetch(NULL, name, NULL);
+		hasher->md = fetch(name);
 	if (!hasher->context)
 		hasher->context = EVP_MD_CTX_new();
 	if (!hasher->md || !hasher->context ||
