@@ -133,12 +133,12 @@ UNION ALL SELECT link FROM other WHERE event_id = :event_id
 UNION ALL SELECT link FROM anchor WHERE last_event_id = :event_id
 
 -- query: touch
-UPDATE store SET writer_starts = writer_starts + 1
+UPDATE store SET logs_begun = logs_begun + 1
 
 -- ---------------------------------------------------------------- making and opening
 
 -- query: stamp
-INSERT INTO store (one, store_id, environment, created_ms, writer_starts)
+INSERT INTO store (one, store_id, environment, created_ms, logs_begun)
 VALUES (1, :store_id, :environment, :created_ms, 0)
 
 -- query: identify

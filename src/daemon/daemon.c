@@ -208,19 +208,23 @@ static void close_listener(struct listener *listener, const char *address)
 	listener->fd = -1;
 }
 
-/* Whatever was made goes, last first. The store's lock is held until its sockets are gone. */
-static void daemon_release(struct daemon *daemon)
+/* Whatever was made goes, last first. The store's lock is held until its sockets are gone. The
+ * writer's failure, 0 without one. */
+static int daemon_release(struct daemon *daemon)
 {
+	int failure;
+
 	/* Its pages and its control ask the writer. */
 	admin_server_stop(daemon->admin);
 	control_free(daemon->control);
-	writer_free(daemon->writer);
+	failure = writer_free(daemon->writer);
 	http_server_stop(daemon->http);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
 	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
 	store_close(daemon->store);
 	endpoint_set_unref(daemon->endpoints);
 	config_free(daemon->config);
+	return failure;
 }
 
 /* refused: why the last reload was not taken over, NULL if it was. */
@@ -411,7 +415,9 @@ int daemon_run(struct config *config)
 	say_ready(&daemon, NULL);
 	err = serve(&daemon, &waited);
 	drain(&daemon);
-	daemon_release(&daemon);
+	int failure = daemon_release(&daemon);
+	if (!err)
+		err = failure;
 	if (err) {
 		log_message(MESSAGE_STORE_FAILED, NULL,
 			    "stopped: %s; a restart recovers from the log on disk", err_text(err));

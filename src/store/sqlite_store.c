@@ -196,15 +196,32 @@ static const char *problem_of(const struct store *store)
 	return ((const struct sqlite_store *)store)->connection.problem;
 }
 
+/* The writer knows what PATH.head said: somebody who removes it, or puts another in its place,
+ * takes nothing from what it vouches for. 1 when it was made anew. */
+static int remake_head(struct sqlite_store *store)
+{
+	BUF_AUTO struct buf problem = BUF_INIT(STORE_PROBLEM_BYTES);
+	int err;
+
+	if (store_head_is_there(&store->head_file, store->path))
+		return 0;
+	store_head_close(&store->head_file);
+	store->head_anew = true;
+	err = sqlite_head_open(store, &problem);
+	return err ? err : 1;
+}
+
 static int sync_head(struct store *base)
 {
 	struct sqlite_store *store = store_of(base);
-	int err = store->failed ? store->failed : store_head_sync(&store->head_file);
+	int made = store->failed ? store->failed : remake_head(store);
+	int err = made < 0 ? made : store_head_sync(&store->head_file);
 
 	if (err && !store->failed)
 		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
 			 "%s.head cannot be written: %s", store->path, strerror(errno));
-	return sqlite_store_failed(store, err);
+	sqlite_store_failed(store, err);
+	return err ? err : made;
 }
 
 static int64_t wal_bytes(const struct store *store)

@@ -226,6 +226,17 @@ int store_head_sync(struct store_head_file *file)
 	return 0;
 }
 
+bool store_head_is_there(const struct store_head_file *file, const char *store_path)
+{
+	char path[PATH_BYTES];
+	struct stat opened;
+	struct stat named;
+
+	return path_of(store_path, path) == 0 && fstat(file->fd, &opened) == 0 &&
+	       stat(path, &named) == 0 && opened.st_ino == named.st_ino &&
+	       opened.st_dev == named.st_dev;
+}
+
 void store_head_close(struct store_head_file *file)
 {
 	if (file->fd < 0)

@@ -38,5 +38,7 @@ int store_head_open(const char *store_path, bool anew, struct store_head_file *r
 void store_head_write(struct store_head_file *file, const struct store_head *head);
 /* Makes durable what was written. -ERR_STORE_IO, after which nothing is to be trusted. */
 int store_head_sync(struct store_head_file *file);
+/* True while the path still names the file that is open. */
+bool store_head_is_there(const struct store_head_file *file, const char *store_path);
 /* Does not sync. One that is not open is fine. */
 void store_head_close(struct store_head_file *file);

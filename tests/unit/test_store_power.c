@@ -204,6 +204,49 @@ static void test_what_a_failed_sync_left_in_a_log_begun_anew_is_cut_off(void **s
 	assert_string_equal(sql(f, "SELECT iss_order_no FROM order_state"), "P1");
 }
 
+/* ------------------------------------------------------------------ other files -------- */
+
+static void test_log_of_another_store_that_had_begun_anew_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture other = {0};
+	static char bytes[1024 * 1024];
+	size_t len;
+
+	snprintf(other.path, sizeof(other.path), "%s/other.db", f->dir);
+	create_store(&other);
+	open_store(&other);
+	take(&other, "P1", 20, 1, 0, "");
+	assert_int_equal(other.store->ops->checkpoint(other.store), 0);
+	take(&other, "P1", 30, 1, 10, "c");
+	len = (size_t)length_of(beside(&other, "-wal"));
+	read_bytes(beside(&other, "-wal"), 0, bytes, len);
+	close_store(&other);
+	take(f, "P9", 20, 1, 0, "");
+	close_store(f);
+	write_bytes(beside(f, "-wal"), 0, bytes, len);
+	expect_refusal(f, -ERR_STORE_CORRUPT, "is the log of another store");
+}
+
+static void test_head_that_is_removed_is_made_anew_with_what_it_said(void **state)
+{
+	struct fixture *f = *state;
+	struct store_head before;
+	struct store_head now;
+
+	take(f, "P1", 20, 1, 0, "");
+	assert_int_equal(store_sync_head(f->store), 0);
+	assert_int_equal(store_head_read(f->path, &before), 0);
+	assert_int_equal(unlink(beside(f, ".head")), 0);
+	assert_int_equal(store_sync_head(f->store), 1);
+	assert_int_equal(store_head_read(f->path, &now), 0);
+	assert_int_equal(now.event_id, before.event_id);
+	assert_int_equal(now.since_event_id, before.since_event_id);
+	assert_string_equal(now.store_id, before.store_id);
+	assert_memory_equal(now.link, before.link, sizeof(now.link));
+	assert_int_equal(store_sync_head(f->store), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_store, teardown)
 
 int main(void)
@@ -215,6 +258,8 @@ int main(void)
 		TEST(test_head_that_cannot_be_read_is_not_made_anew),
 		TEST(test_what_a_failed_sync_left_in_the_log_is_cut_off),
 		TEST(test_what_a_failed_sync_left_in_a_log_begun_anew_is_cut_off),
+		TEST(test_log_of_another_store_that_had_begun_anew_is_refused),
+		TEST(test_head_that_is_removed_is_made_anew_with_what_it_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
