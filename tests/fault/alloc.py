@@ -1,15 +1,17 @@
 """Every allocation of the daemon failed once, and from then on: start, request, duplicate, stop.
 
 tests/fault/fail_alloc.c is preloaded into the real daemon, counts allocations of every thread and
-library, and fails the one that the plan names; the plan is a file that both map. Numbers are counted
-from where the phase begins. Threads allocate in any order, so a number is a moment, not a place.
+library, and fails the one that the plan names; the plan is a file that both map. Numbers are
+counted from where the phase begins. Threads allocate in any order, so a number is a moment, not a
+place.
 
 As in inject.py: what was acknowledged is stored, once; an answer or a close within five seconds; no
 end by a signal; with memory back the daemon serves within five seconds, or it has ended with 0, 74
 or 78 and the next start takes the retry.
 
-A start may end by SIGSEGV inside OpenSSL's own initialisation (3.0 uses a lock that it had no memory
-to make). It is counted, and is allowed only before the daemon is ready: nothing was acknowledged yet.
+A start may end by SIGSEGV inside OpenSSL's own initialisation (3.0 uses a lock that it had no
+memory to make). It is counted, and allowed only before the daemon is ready: nothing was
+acknowledged yet.
 
     tests/fault/alloc.py --sample 40 --seed 1
 """

@@ -363,8 +363,8 @@ def run_point(bench, point):
 
 
 def hit_sure_call(bench):
-    """True when another call was hit as well or instead, one that never fails: by what the daemon did
-    meanwhile, or because strace counts each thread's calls of a start by themselves."""
+    """True when another call was hit as well or instead, one that never fails: by what the daemon
+    did meanwhile, or because strace counts each thread's calls of a start by themselves."""
     with open(os.path.join(bench.daemon.dir, "strace"), errors="replace") as f:
         hit = [line for line in f if "(INJECTED)" in line]
     return any("F_UNLCK" in line or "eventfd" in line for line in hit)

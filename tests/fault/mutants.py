@@ -24,7 +24,7 @@ def pytest(file, case):
 
 
 KILL = [PYTHON, "tests/fault/kill.py", "--cycles", "60", "--seed", "1"]
-POWER = ["build/tests/power", "--states", "6000", "--seed", "1"]
+POWER = ["build/tests/power", "--states", "4000", "--seed", "1"]
 ALLOC = ["build/tests/alloc", "--every", "23"]
 FAIL = [PYTHON, "tests/fault/inject.py", "fail", "--phase", "request", "--sample", "60"]
 
