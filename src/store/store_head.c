@@ -209,6 +209,19 @@ void store_head_write(struct store_head_file *file, const struct store_head *hea
 		file->errno_of_write = errno;
 }
 
+/* What a failed sync was about may be shown by the kernel and not be on disk: the next start must
+ * not take it for the one that was synced last, and write over that. */
+static void forget_slot(struct store_head_file *file)
+{
+	static const uint8_t nothing[SLOT_BYTES];
+	int cause = errno;
+
+	/* It is no worse than before when this fails, too. */
+	if (pwrite(file->fd, nothing, sizeof(nothing), file->slot * SLOT_BYTES) < 0)
+		file->errno_of_write = errno;
+	errno = cause;
+}
+
 int store_head_sync(struct store_head_file *file)
 {
 	int cause = file->errno_of_write;
@@ -219,8 +232,10 @@ int store_head_sync(struct store_head_file *file)
 	if (cause == ENOSPC || cause == EDQUOT)
 		return 0;
 	errno = cause;
-	if (cause || fdatasync(file->fd) != 0)
+	if (cause || fdatasync(file->fd) != 0) {
+		forget_slot(file);
 		return -ERR_STORE_IO;
+	}
 	file->slot = !file->slot;
 	file->dirty = false;
 	return 0;

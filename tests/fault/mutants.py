@@ -86,7 +86,7 @@ MUTANTS = {
          "\t\terr = statement_run(connection, &store->statements[W_commit]);\n"
          "\t}")], POWER),
     "head never synced": ("src/store/store_head.c", [
-        ("if (cause || fdatasync(file->fd) != 0)", "if (cause)")], POWER),
+        ("if (cause || fdatasync(file->fd) != 0) {", "if (cause) {")], POWER),
     "directory of the head not synced": ("src/store/sqlite_chain.c", [
         ("err = store_sync_path(directory, O_DIRECTORY, problem);", "err = 0;")], POWER),
     "synced word of the head overwritten": ("src/store/store_head.c", [

@@ -2,6 +2,7 @@
  * looks for what nobody has thought of. */
 #include "store_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -120,6 +121,23 @@ static void test_head_that_was_synced_stays_until_the_next_sync(void **state)
 	take(f, "P1", 40, 1, 20, "c");
 	read_bytes(beside(f, ".head"), slot, now, sizeof(now));
 	assert_memory_not_equal(now, before, sizeof(now));
+}
+
+static void test_head_whose_sync_failed_is_not_taken_for_a_synced_one(void **state)
+{
+	struct fixture *f = *state;
+	struct store_head_file *file = &((struct sqlite_store *)f->store)->head_file;
+	struct store_head head;
+
+	take(f, "P1", 20, 1, 0, "");
+	assert_int_equal(store_sync_head(f->store), 0);
+	take(f, "P1", 30, 1, 10, "c");
+	assert_int_equal(store_head_read(f->path, &head), 0);
+	assert_int_equal(head.event_id, 2);
+	file->errno_of_write = EIO;
+	assert_int_equal(store_sync_head(f->store), -ERR_STORE_IO);
+	assert_int_equal(store_head_read(f->path, &head), 0);
+	assert_int_equal(head.event_id, 1);
 }
 
 static void test_head_that_cannot_be_read_is_not_made_anew(void **state)
@@ -255,6 +273,7 @@ int main(void)
 		TEST(test_first_page_that_a_checkpoint_left_torn_is_read_from_the_log),
 		TEST(test_init_that_was_interrupted_is_refused_as_it_is),
 		TEST(test_head_that_was_synced_stays_until_the_next_sync),
+		TEST(test_head_whose_sync_failed_is_not_taken_for_a_synced_one),
 		TEST(test_head_that_cannot_be_read_is_not_made_anew),
 		TEST(test_what_a_failed_sync_left_in_the_log_is_cut_off),
 		TEST(test_what_a_failed_sync_left_in_a_log_begun_anew_is_cut_off),
