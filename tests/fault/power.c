@@ -276,7 +276,7 @@ static bool start_again(struct life *life, struct disk *disk)
 	if (err)
 		return check_refusal(life, err, problem.data);
 	fine = compare(store_db(store), life, &counts, true) && retry(life, disk, store, &counts);
-	if (fine && store_sync_head(store))
+	if (fine && store_sync_head(store) < 0)
 		fine = violated("the head: %s", store_problem(store));
 	if (fine && life->n_promises < PROMISES_MAX)
 		life->promises[life->n_promises++] = (struct promise){

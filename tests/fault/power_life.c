@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SESSIONS 3
 #define STEPS 7
@@ -190,19 +191,33 @@ static int64_t newest_of(const struct store *store)
 	return ((const struct sqlite_store *)store)->head.event_id;
 }
 
+/* Somebody removes PATH.head, and the daemon makes it anew. */
+static int remove_head(struct life *life, struct disk *disk, struct store *store)
+{
+	int err;
+
+	if (life->n_promises == PROMISES_MAX || unlink(POWER_PATH ".head") != 0)
+		return 0;
+	life->promises[life->n_promises++] = (struct promise){NO_PROMISE, disk->n_ops};
+	err = store_sync_head(store);
+	return err < 0 ? err : 0;
+}
+
 /* One thing that a daemon does. */
 static int step(struct life *life, struct disk *disk, struct store *store, struct rng *rng)
 {
-	uint64_t choice = rng_below(rng, 10);
+	uint64_t choice = rng_below(rng, 20);
 	int err = 0;
 
-	if (choice == 0)
+	if (choice <= 1)
 		err = store->ops->checkpoint(store);
-	else if (choice <= 2)
+	else if (choice <= 4)
 		err = store_sync_head(store);
+	else if (choice == 5)
+		err = remove_head(life, disk, store);
 	else
 		err = send_some(life, disk, store, rng);
-	if (!err && (choice == 1 || choice == 2))
+	if (!err && choice >= 2 && choice <= 5)
 		promise_head(life, disk, newest_of(store));
 	return err;
 }
@@ -265,7 +280,7 @@ static size_t moment(size_t at, size_t until)
 
 void life_at(const struct life *life, size_t at, struct life *ret)
 {
-	int64_t promised = -1;
+	int64_t promised = NO_PROMISE;
 
 	*ret = *life;
 	ret->n_attempts = 0;
@@ -284,10 +299,10 @@ void life_at(const struct life *life, size_t at, struct life *ret)
 	}
 	ret->n_promises = 0;
 	for (size_t i = 0; i < life->n_promises; i++) {
-		if (life->promises[i].at <= at && life->promises[i].event_id > promised)
+		if (life->promises[i].at <= at)
 			promised = life->promises[i].event_id;
 	}
-	if (promised >= 0)
+	if (promised != NO_PROMISE)
 		ret->promises[ret->n_promises++] = (struct promise){promised, 0};
 	ret->made_at = moment(life->made_at, at);
 	ret->migrated_at = moment(life->migrated_at, at);

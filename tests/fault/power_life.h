@@ -12,6 +12,7 @@
 #define POWER_NAME "orderhook.db"
 #define POWER_ENVIRONMENT "test"
 #define NEVER SIZE_MAX
+#define NO_PROMISE (-1)
 #define EVENTS_MAX 512
 #define ATTEMPTS_MAX 1024
 #define HOLDS_MAX 128
@@ -25,7 +26,8 @@ struct attempt {
 	size_t acked_at; /* NEVER: no answer, or a refusal */
 };
 
-/* PATH.head was synced: from here on it names this event or a newer one. */
+/* PATH.head was synced: from here on it names this event or a newer one. NO_PROMISE: somebody has
+ * removed it. */
 struct promise {
 	int64_t event_id;
 	size_t at;

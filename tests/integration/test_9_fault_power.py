@@ -39,7 +39,7 @@ def test_whatever_a_power_loss_leaves_keeps_what_was_acked(record_property):
 
 def test_allocations_that_fail_make_no_false_ack_no_crash_and_no_leak(record_property):
     program = os.path.join(BUILD, "tests/alloc")
-    every = ["--every", "1" if LONG else "37"]
+    every = ["--every", "1" if LONG else "53"]
     figures = run_lanes([[program, *every], [program, *every, "--cold"]])
     record_property("figures", json.dumps(figures))
     assert all(one["tried"] > 1000 for one in figures)
