@@ -168,9 +168,11 @@ static int syncs_until_failure; /* 0: none fails */
 
 static int sync_or_fail(sqlite3_file *file, int flags)
 {
+	int code = sound_methods->xSync(file, flags);
+
 	if (syncs_until_failure && --syncs_until_failure == 0)
 		return SQLITE_IOERR_FSYNC;
-	return sound_methods->xSync(file, flags);
+	return code;
 }
 
 static void fail_sync_of_the_log(struct fixture *f, int which)
