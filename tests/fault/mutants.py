@@ -109,7 +109,7 @@ MUTANTS = {
     "word of the head kept whose sync failed": ("src/store/store_head.c", [
         ("\t\tforget_slot(file);\n", "\t\tif (!file)\n\t\t\tforget_slot(file);\n")],
         UNIT_POWER),
-    "failed allocation not looked at": ("src/pipeline/writer.c", [
+    "failed allocation not looked at": ("src/pipeline/write_job.c", [
         ("if (!job)\n\t\treturn NULL;", "")], ALLOC),
     "leak when there is no memory": ("src/store/sqlite_check.c", [
         ("connection_close(&connection);\n\treturn err ? err : check_log_owner",
