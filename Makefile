@@ -109,7 +109,27 @@ $(BUILD)/tests/%.so: tests/lib/preload/%.c
 
 PRELOADS := $(patsubst tests/lib/preload/%.c,$(BUILD)/tests/%.so,$(wildcard tests/lib/preload/*.c))
 
-tests-build: all $(UNIT_TESTS) $(TEST_HELPERS) $(PRELOADS) $(BUILD)/bench/bench_store
+# Programs that put calls of their own before the C library's, which a sanitizer does as well: open(),
+# pwrite(), fdatasync() in power, malloc() in alloc and in what is preloaded into the daemon.
+POWER_SOURCES := tests/fault/power.c tests/fault/power_life.c tests/fault/crash_disk.c \
+	tests/fault/crash_calls.c
+FAULT_PROGRAMS := $(if $(SANITIZE),,$(addprefix $(BUILD)/tests/,power alloc fail_alloc.so))
+
+$(BUILD)/tests/power: $(POWER_SOURCES) $(wildcard tests/fault/*.h) $(BUILD)/liborderhook.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(pkg_libs)
+
+$(BUILD)/tests/alloc: tests/fault/alloc.c tests/fault/fail_alloc.c tests/fault/fail_alloc.h \
+		$(BUILD)/liborderhook.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DORDERHOOK_ROOT='"$(CURDIR)"' $(ALL_LDFLAGS) -o $@ $(filter %.c %.a,$^) $(pkg_libs)
+
+$(BUILD)/tests/fail_alloc.so: tests/fault/fail_alloc.c tests/fault/fail_alloc.h
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
+
+tests-build: all $(UNIT_TESTS) $(TEST_HELPERS) $(PRELOADS) $(FAULT_PROGRAMS) \
+		$(BUILD)/bench/bench_store
 
 # Fuzz targets: with clang's libFuzzer in a tree that SANITIZE=fuzzer-no-link,… makes, anywhere else
 # with a driver that runs files.

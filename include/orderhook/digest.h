@@ -1,8 +1,8 @@
 /*
  * MD5, SHA-256 and HMAC-SHA256 over OpenSSL. The algorithms are fetched once for each thread and
  * the contexts reused: fetching costs more than hashing a callback does. Hashing can only fail for
- * want of memory or because the system's OpenSSL refuses the algorithm (MD5 under FIPS); both are
- * -ERR_INTERNAL.
+ * want of memory, -ERR_NOMEM, or because the system's OpenSSL refuses the algorithm (MD5 under
+ * FIPS), -ERR_INTERNAL.
  */
 #pragma once
 

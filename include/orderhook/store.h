@@ -124,8 +124,8 @@ int store_open_writer(const char *path, const char *environment, struct store **
 void store_close(struct store *store);
 /* Detail of the last failure, "" when there was none: for a log line. */
 const char *store_problem(const struct store *store);
-/* Makes durable what the head outside the database says: at least once a second. An error is final,
- * as a failed fsync always is. */
+/* Makes durable what the head outside the database says: at least once a second. 1 when its file
+ * was gone, or another one, and was made anew. An error is final, as a failed fsync always is. */
 int store_sync_head(struct store *store);
 /* Size of the write-ahead log in bytes, 0 when it cannot be told. */
 int64_t store_wal_bytes(const struct store *store);

@@ -55,8 +55,9 @@ struct writer_options {
 
 /* Starts the thread. -ERR_NOMEM, -ERR_SYSTEM. */
 int writer_new(const struct writer_options *options, struct writer **ret);
-/* Writes what is queued, completes every job, ends the thread. */
-void writer_free(struct writer *writer);
+/* Writes what is queued, completes every job, ends the thread. The failure that stopped the writer,
+ * 0 without one: the last of what was refused is written here. */
+int writer_free(struct writer *writer);
 
 /* An empty job whose buffers hold up to body_limit bytes each; NULL without memory. */
 struct write_job *write_job_new(size_t body_limit);

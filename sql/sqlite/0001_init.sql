@@ -10,7 +10,7 @@ CREATE TABLE store (
     store_id TEXT NOT NULL, -- random; ties PATH.head to this file
     environment TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
-    writer_starts INTEGER NOT NULL
+    logs_begun INTEGER NOT NULL -- raised with each log, so that every log holds this row
 ) STRICT;
 
 CREATE TABLE endpoint (

@@ -135,7 +135,7 @@ UNION ALL SELECT a.link FROM (SELECT last_event_id, link FROM anchor
     WHERE a.last_event_id = :event_id
 
 -- query: touch
-UPDATE store SET writer_starts = writer_starts + 1
+UPDATE store SET logs_begun = logs_begun + 1
 
 -- ---------------------------------------------------------------- prune, erase, apply
 
@@ -216,7 +216,7 @@ INSERT INTO status_count (status, orders) SELECT status, count(*) FROM orders GR
 -- ---------------------------------------------------------------- making and opening
 
 -- query: stamp
-INSERT INTO store (one, store_id, environment, created_ms, writer_starts)
+INSERT INTO store (one, store_id, environment, created_ms, logs_begun)
 VALUES (1, :store_id, :environment, :created_ms, 0)
 
 -- query: identify

@@ -7,11 +7,15 @@
 
 #include <assert.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "orderhook/err.h"
+
+#define PROBE_BYTES 4096
 
 struct hasher {
 	EVP_MD *md;
@@ -52,17 +56,38 @@ static int remember_thread(void)
 	return key_failed || pthread_setspecific(thread_key, &thread_key) ? -ERR_NOMEM : 0;
 }
 
+/* OpenSSL may call want of memory an unknown algorithm, so memory itself is asked. */
+static int reason_of_failure(void)
+{
+	bool unknown = ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_UNSUPPORTED;
+	void *volatile probe = malloc(PROBE_BYTES);
+	int err = unknown && probe ? -ERR_INTERNAL : -ERR_NOMEM;
+
+	free(probe);
+	ERR_clear_error();
+	return err;
+}
+
+static EVP_MD *fetch(const char *name)
+{
+	EVP_MD *md = EVP_MD_fetch(NULL, name, NULL);
+
+	/* Once more: an allocation that failed for a moment looks like an unknown algorithm. */
+	return md ? md : EVP_MD_fetch(NULL, name, NULL);
+}
+
 static int hasher_begin(struct hasher *hasher, const char *name)
 {
 	if (!hasher->md && remember_thread())
-		return -ERR_INTERNAL;
+		return -ERR_NOMEM;
 	if (!hasher->md)
-		hasher->md = EVP_MD_fetch(NULL, name, NULL);
+		hasher->md = fetch(name);
 	if (!hasher->context)
 		hasher->context = EVP_MD_CTX_new();
-	if (!hasher->md || !hasher->context)
-		return -ERR_INTERNAL;
-	return EVP_DigestInit_ex2(hasher->context, hasher->md, NULL) == 1 ? 0 : -ERR_INTERNAL;
+	if (!hasher->md || !hasher->context ||
+	    EVP_DigestInit_ex2(hasher->context, hasher->md, NULL) != 1)
+		return reason_of_failure();
+	return 0;
 }
 
 static int hash_parts(struct hasher *hasher, const char *name, const struct slice *parts, size_t n,
@@ -75,9 +100,9 @@ static int hash_parts(struct hasher *hasher, const char *name, const struct slic
 	for (size_t i = 0; i < n; i++) {
 		if (parts[i].len &&
 		    EVP_DigestUpdate(hasher->context, parts[i].at, parts[i].len) != 1)
-			return -ERR_INTERNAL;
+			return reason_of_failure();
 	}
-	return EVP_DigestFinal_ex(hasher->context, out, NULL) == 1 ? 0 : -ERR_INTERNAL;
+	return EVP_DigestFinal_ex(hasher->context, out, NULL) == 1 ? 0 : reason_of_failure();
 }
 
 int digest_md5(const struct slice *parts, size_t n, uint8_t out[DIGEST_MD5_BYTES])

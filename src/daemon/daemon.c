@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@
 #define CLOCK_BACK_MS INT64_C(600000) /* as far as a signed timestamp may be off */
 #define BUILT_AFTER_MS 1735689600000  /* 2025-01-01: no earlier clock is right */
 #define PROBLEM_BYTES 1024
+#define MEMORY_LIMIT_US 2000000
+#define MEMORY_PROBE_BYTES 1024
 
 static int exit_code_of(int err)
 {
@@ -33,6 +36,7 @@ static int exit_code_of(int err)
 	case -ERR_STORE_FULL:
 	case -ERR_STORE_BUSY:
 	case -ERR_STORE_MOVED:
+	/* Passes by itself, and after 78 nobody would try again. */
 	case -ERR_NOMEM:
 		return EXIT_STORE_IO;
 	default:
@@ -204,19 +208,23 @@ static void close_listener(struct listener *listener, const char *address)
 	listener->fd = -1;
 }
 
-/* Whatever was made goes, last first. The store's lock is held until its sockets are gone. */
-static void daemon_release(struct daemon *daemon)
+/* Whatever was made goes, last first. The store's lock is held until its sockets are gone. The
+ * writer's failure, 0 without one. */
+static int daemon_release(struct daemon *daemon)
 {
+	int failure;
+
 	/* Its pages and its control ask the writer. */
 	admin_server_stop(daemon->admin);
 	control_free(daemon->control);
-	writer_free(daemon->writer);
+	failure = writer_free(daemon->writer);
 	http_server_stop(daemon->http);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
 	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
 	store_close(daemon->store);
 	endpoint_set_unref(daemon->endpoints);
 	config_free(daemon->config);
+	return failure;
 }
 
 /* refused: why the last reload was not taken over, NULL if it was. */
@@ -304,12 +312,40 @@ static void block_signals(sigset_t *waited)
 	sigaction(SIGXFSZ, &ignore, NULL);
 }
 
+/* True when there has been no memory at all for a while. */
+static bool memory_is_out(struct daemon *daemon, int64_t *since_us)
+{
+	/* volatile, or the compiler leaves both calls out. */
+	void *volatile probe = malloc(MEMORY_PROBE_BYTES);
+	int64_t now_us = clock_elapsed_us(daemon->clock);
+	bool out = !probe;
+
+	free(probe);
+	if (!out)
+		*since_us = 0;
+	else if (!*since_us)
+		*since_us = now_us;
+	return out && now_us - *since_us > MEMORY_LIMIT_US;
+}
+
+/* Without memory nothing can be answered, nor can anything be ended in order, which takes memory in
+ * every library. The kernel closes the sockets, so callers try again, and nothing that was
+ * acknowledged depends on this process. */
+__attribute__((noreturn)) static void end_without_memory(void)
+{
+	log_message(MESSAGE_NO_MEMORY, NULL,
+		    "ended: no memory could be had for %d s; callers are asked to retry",
+		    MEMORY_LIMIT_US / 1000000);
+	_exit(EXIT_STORE_IO);
+}
+
 /* Until a signal asks for the end or the store fails: then the failure. */
 static int serve(struct daemon *daemon, const sigset_t *waited)
 {
 	const struct timespec round = {.tv_nsec = ROUND_MS * 1000000L};
 	int64_t watchdog_us = service_watchdog_us();
 	int64_t kicked_us = 0;
+	int64_t out_since_us = 0;
 
 	for (;;) {
 		int signal_number = sigtimedwait(waited, NULL, &round);
@@ -320,6 +356,8 @@ static int serve(struct daemon *daemon, const sigset_t *waited)
 				    signal_number == SIGTERM ? "TERM" : "INT");
 			return 0;
 		}
+		if (memory_is_out(daemon, &out_since_us))
+			end_without_memory();
 		http_server_sweep(daemon->http);
 		writer_expire(daemon->writer);
 		note_clock(daemon);
@@ -335,6 +373,7 @@ static void drain(struct daemon *daemon)
 	int64_t deadline_us = clock_elapsed_us(daemon->clock) + DRAIN_EXTRA_US +
 			      daemon->config->server.commit_timeout_ms * 1000 +
 			      daemon->config->server.request_timeout_ms * 1000;
+	int64_t out_since_us = 0;
 
 	service_stopping();
 	__atomic_store_n(&daemon->draining, true, __ATOMIC_RELAXED);
@@ -342,6 +381,8 @@ static void drain(struct daemon *daemon)
 	http_server_drain(daemon->http);
 	while (http_server_connections(daemon->http) &&
 	       clock_elapsed_us(daemon->clock) < deadline_us) {
+		if (memory_is_out(daemon, &out_since_us))
+			end_without_memory();
 		http_server_sweep(daemon->http);
 		writer_expire(daemon->writer);
 		nanosleep(&round, NULL);
@@ -374,7 +415,9 @@ int daemon_run(struct config *config)
 	say_ready(&daemon, NULL);
 	err = serve(&daemon, &waited);
 	drain(&daemon);
-	daemon_release(&daemon);
+	int failure = daemon_release(&daemon);
+	if (!err)
+		err = failure;
 	if (err) {
 		log_message(MESSAGE_STORE_FAILED, NULL,
 			    "stopped: %s; a restart recovers from the log on disk", err_text(err));

@@ -422,10 +422,12 @@ int writer_new(const struct writer_options *options, struct writer **ret)
 	return 0;
 }
 
-void writer_free(struct writer *writer)
+int writer_free(struct writer *writer)
 {
+	int failure;
+
 	if (!writer)
-		return;
+		return 0;
 	pthread_mutex_lock(&writer->lock);
 	writer->stopping = true;
 	pthread_mutex_unlock(&writer->lock);
@@ -433,5 +435,7 @@ void writer_free(struct writer *writer)
 	pthread_join(writer->thread, NULL);
 	pthread_cond_destroy(&writer->wake);
 	pthread_mutex_destroy(&writer->lock);
+	failure = atomic_load(&writer->failure);
 	writer_free_memory(writer);
+	return failure;
 }

@@ -69,6 +69,17 @@ static int try_again(struct writer *writer)
 	return 0;
 }
 
+static int sync_head(struct store *store)
+{
+	int made = store_sync_head(store);
+
+	if (made > 0)
+		log_message(MESSAGE_HEAD_REMADE, NULL,
+			    "store: the head file was gone or another one, and was made anew with "
+			    "what it said");
+	return made < 0 ? made : 0;
+}
+
 void writer_housekeep(struct writer *writer, int64_t now_us)
 {
 	struct store *store = writer->options.store;
@@ -82,7 +93,7 @@ void writer_housekeep(struct writer *writer, int64_t now_us)
 	writer->housekept_us = now_us;
 	err = store->ops->check_file(store);
 	if (!err)
-		err = store_sync_head(store);
+		err = sync_head(store);
 	if (!err)
 		err = try_again(writer);
 	if (err) {

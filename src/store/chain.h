@@ -48,7 +48,7 @@ struct chain_value chain_integer(int64_t value);
 struct chain_value chain_text_or_null(const char *text); /* NULL for "" */
 struct chain_value chain_blob(struct slice bytes);
 
-/* Each fails only with -ERR_INTERNAL, as hashing does. */
+/* Each fails only as hashing does. */
 /* What stands in front of the first event of the store. */
 int chain_genesis(const char *store_id, uint8_t ret[CHAIN_BYTES]);
 int chain_private(const struct chain_row *row, uint8_t ret[CHAIN_BYTES]);

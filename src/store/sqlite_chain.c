@@ -8,6 +8,8 @@
  * after the commit. Without a head, or with that of another store, this is the first start after a
  * backup was put back: the head is made anew and says from which event on it vouches.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "orderhook/err.h"
@@ -131,15 +133,21 @@ static int check_head(struct sqlite_store *store, int64_t last_event_id,
 	return 0;
 }
 
-int sqlite_head_open(struct sqlite_store *store, const struct store_identity *identity,
-		     struct buf *problem)
+int sqlite_head_check(struct sqlite_store *store, const struct store_identity *identity,
+		      struct buf *problem)
 {
 	int64_t last_event_id = identity->last_event_id;
 	struct store_head head = {.since_event_id = last_event_id};
-	bool known = store_head_read(store->path, &head) == 0 &&
-		     strcmp(head.store_id, identity->store_id) == 0;
-	int err = known ? check_head(store, last_event_id, &head, problem) : 0;
+	int err = store_head_read(store->path, &head);
+	bool known = err == 0 && strcmp(head.store_id, identity->store_id) == 0;
 
+	/* A head that cannot be read now may name what this store has lost. */
+	if (err && err != -ERR_NOT_FOUND && err != -ERR_STORE_CORRUPT) {
+		buf_addf(problem, "%s.head cannot be read: %s", store->path,
+			 err == -ERR_STORE_IO ? strerror(errno) : err_text(err));
+		return err;
+	}
+	err = known ? check_head(store, last_event_id, &head, problem) : 0;
 	if (err)
 		return err;
 	if (!known)
@@ -153,10 +161,22 @@ int sqlite_head_open(struct sqlite_store *store, const struct store_identity *id
 		buf_addf(problem, "%s cannot be read: %s", store->path, store->connection.problem);
 		return err;
 	}
-	err = store_head_open(store->path, !known, &store->head_file, problem);
+	store->head = head;
+	store->head_anew = !known;
+	return 0;
+}
+
+int sqlite_head_open(struct sqlite_store *store, struct buf *problem)
+{
+	char directory[STORE_PATH_BYTES];
+	int err = store_head_open(store->path, store->head_anew, &store->head_file, problem);
+
+	/* The file may be new, now or by a process that did not get here. */
+	store_directory_of(store->path, directory);
+	if (!err)
+		err = store_sync_path(directory, O_DIRECTORY, problem);
 	if (err)
 		return err;
-	store->head = head;
 	store_head_write(&store->head_file, &store->head);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orderhook/err.h"
 #include "sqlite_private.h"
@@ -38,6 +39,15 @@ static int tell_missing(const char *path, struct buf *problem)
 	return -ERR_STORE_MISSING;
 }
 
+/* A store is in WAL mode from its first day on, so a rollback journal is of an `orderhook init`
+ * that did not get to its end: opening the database would undo what it did. */
+static bool has_journal(const char *path)
+{
+	BUF_AUTO struct buf journal = BUF_INIT(16 * 1024);
+
+	return buf_addf(&journal, "%s-journal", path) == 0 && access(journal.data, F_OK) == 0;
+}
+
 int store_check_path(const char *path, struct buf *problem)
 {
 	struct stat status;
@@ -57,6 +67,14 @@ int store_check_path(const char *path, struct buf *problem)
 			 "%s is empty, so not an orderhook store: restore a backup over it, or "
 			 "remove it and run `orderhook init`",
 			 path);
+		return -ERR_STORE_FOREIGN;
+	}
+	if (has_journal(path)) {
+		buf_addf(problem,
+			 "%s-journal is there, so `orderhook init` was interrupted while it made "
+			 "%s, "
+			 "which holds no event yet: move both away and run `orderhook init` again",
+			 path, path);
 		return -ERR_STORE_FOREIGN;
 	}
 	return 0;
@@ -80,6 +98,17 @@ static int tell_foreign(const char *path, struct buf *problem)
 	return -ERR_STORE_FOREIGN;
 }
 
+/* A checkpoint that the power failed in may leave anything as the first page: what holds then is
+ * the log's. */
+static bool is_ours_by_log(struct connection *connection, const char *path)
+{
+	int64_t id = 0;
+
+	return store_has_wal(path) &&
+	       connection_pragma_int(connection, "PRAGMA application_id", &id) == 0 &&
+	       id == STORE_APPLICATION_ID;
+}
+
 /* Through SQLite's own descriptor, and before SQLite itself has read anything. */
 static int check_header(struct connection *connection, const char *path, struct buf *problem)
 {
@@ -100,7 +129,8 @@ static int check_header(struct connection *connection, const char *path, struct 
 	}
 	for (int i = 0; i < 4; i++)
 		id = id << 8 | header[HEADER_APPLICATION_ID + i];
-	if (memcmp(header, magic, sizeof(magic)) != 0 || id != STORE_APPLICATION_ID)
+	if ((memcmp(header, magic, sizeof(magic)) != 0 || id != STORE_APPLICATION_ID) &&
+	    !is_ours_by_log(connection, path))
 		return tell_foreign(path, problem);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /*
  * A new store. The file is made with O_EXCL, filled in one transaction, stamp included, and synced
  * with its directory before it is called a store. Whatever fails, nothing is left behind; a crash
- * in between leaves an empty file, which nothing opens and `orderhook init` names.
+ * in between leaves an empty file, or one with a journal beside it, which nothing opens and
+ * `orderhook init` names.
  *
  * The log and its shared memory are made at once and kept, so that a reader who may not write into
  * the directory can read before the daemon's first start.

@@ -106,8 +106,13 @@ static int gather_read(sqlite3_file *base, void *bytes, int len, sqlite3_int64 a
 static int gather_truncate(sqlite3_file *base, sqlite3_int64 size)
 {
 	struct gather_file *file = gather_of(base);
-	int code = hand_over(file);
+	int code = SQLITE_OK;
 
+	/* What would be cut off again need not be written, and may not be writable. */
+	if (file->at >= size)
+		file->len = 0;
+	else
+		code = hand_over(file);
 	file->unsynced = 1;
 	return code == SQLITE_OK ? file->real->pMethods->xTruncate(file->real, size) : code;
 }

@@ -197,6 +197,7 @@ struct sqlite_store {
 	struct store_lock lock;
 	struct store_head_file head_file;
 	struct store_head head; /* of what is committed */
+	bool head_anew;         /* PATH.head is missing, or says nothing about this store */
 	char *path;
 	char *wal_path;
 	struct file_identity file;
@@ -226,8 +227,6 @@ struct sqlite_store {
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,
 		      struct store **ret, struct buf *problem);
 int sqlite_store_write_batch(struct store *store, struct store_item **items, size_t n);
-/* Copies the log into the database when that is due; always, when forced. */
-int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
 /* Undoes the transaction, if SQLite has not done so; the problem stays the first failure's. */
 void sqlite_store_roll_back(struct sqlite_store *store);
 /* Writes the tally's change of the orders in each status. */
@@ -237,10 +236,19 @@ int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
 
-/* Compares the committed head with PATH.head, and opens that for writing. -ERR_STORE_ROLLED_BACK.
- */
-int sqlite_head_open(struct sqlite_store *store, const struct store_identity *identity,
-		     struct buf *problem);
+/* sqlite_log.c. Follows the log's length from commit to commit. */
+void sqlite_log_watch(struct sqlite_store *store);
+/* Takes what is behind the last commit out of the log, and out of the kernel's cache. */
+void sqlite_log_cut(struct sqlite_store *store);
+/* Copies the log into the database when that is due; always, when forced. */
+int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
+
+/* Compares the committed head with PATH.head, and takes it over; nothing is written.
+ * -ERR_STORE_ROLLED_BACK. */
+int sqlite_head_check(struct sqlite_store *store, const struct store_identity *identity,
+		      struct buf *problem);
+/* Opens PATH.head and writes the head. Its name is durable then, the rest with the next sync. */
+int sqlite_head_open(struct sqlite_store *store, struct buf *problem);
 /* The link of an event, or of the last one of a pruned range; number 0: what stands before the
  * first. -ERR_NOT_FOUND. */
 int chain_read_link(struct sqlite_store *store, const char *store_id, int64_t event_id,
@@ -250,7 +258,7 @@ struct chain_stamp {
 	uint8_t body_sha256[CHAIN_BYTES];
 	uint8_t link[CHAIN_BYTES];
 };
-/* judgement is NULL for an EVENT_OTHER. -ERR_INTERNAL. */
+/* judgement is NULL for an EVENT_OTHER. Fails only as hashing does. */
 int chain_stamp(const uint8_t previous[CHAIN_BYTES], const struct store_item *item,
 		const struct event *event, const struct judgement *judgement, int64_t event_id,
 		struct chain_stamp *ret);

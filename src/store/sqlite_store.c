@@ -1,14 +1,9 @@
 /*
- * The writer's connection: open, the file's identity, checkpoints, close.
+ * The writer's connection: open, the file's identity, close. Its log is sqlite_log.c.
  *
  * Open, in this order: what the file system says, the lock, what the file says (sqlite_check.c:
  * nothing is written before it is known to be ours), what the last writer said outside of it
- * (store_head.h), then read-write, migrations, statements.
- *
- * Checkpoints are made here and not by SQLite's autocheckpoint, which drops their errors: a
- * checkpoint whose fsync failed must never be tried again, for the second one would succeed over
- * pages that the kernel has dropped, and the log would be overwritten. The log still has them, so
- * such a failure ends the writing, nothing more is checkpointed, and the next start recovers.
+ * (store_head.h), migrations, statements, the head anew.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,16 +14,6 @@
 #include "orderhook/err.h"
 #include "sqlite_care.h"
 
-/*
- * A checkpoint holds the writer up for the time of its sync, which is that of the pages it copies.
- * These are about as many as there were events: in large batches few pages of the log are written
- * twice, in small ones most are. So many events are enough when the log has grown at all; a log
- * that was written over and over may grow longer.
- */
-#define CHECKPOINT_EVENTS 350
-#define CHECKPOINT_PAGES_LEAST 200
-#define CHECKPOINT_PAGES 1000
-#define WAL_HEADER_BYTES 32
 #define HELD_DEFAULT_BYTES (INT64_C(16) * 1024 * 1024)
 
 static struct sqlite_store *store_of(struct store *store)
@@ -38,6 +23,8 @@ static struct sqlite_store *store_of(struct store *store)
 
 int sqlite_store_failed(struct sqlite_store *store, int err)
 {
+	if (err == -ERR_STORE_IO)
+		sqlite_log_cut(store);
 	if (err == -ERR_STORE_IO || err == -ERR_STORE_CORRUPT || err == -ERR_STORE_MOVED ||
 	    err == -ERR_INTERNAL)
 		store->failed = err;
@@ -92,61 +79,6 @@ static int check_file(struct store *base)
 	return sqlite_store_check_file(store_of(base));
 }
 
-/* ------------------------------------------------------------------ checkpoints -------- */
-
-static int note_wal(void *context, sqlite3 *db, const char *name, int pages)
-{
-	struct sqlite_store *store = context;
-
-	(void)db;
-	(void)name;
-	/* The log begins anew when all of it has been copied and nobody reads the old part. */
-	if (pages < store->wal_pages)
-		store->wal_copied = 0;
-	store->wal_pages = pages;
-	if (WAL_HEADER_BYTES + pages * store->frame_bytes > store->wal.bytes)
-		store->wal.bytes = WAL_HEADER_BYTES + pages * store->frame_bytes;
-	return SQLITE_OK;
-}
-
-static bool checkpoint_due(const struct sqlite_store *store)
-{
-	int64_t pages = store->wal_pages - store->wal_copied;
-	int64_t events = store->head.event_id - store->copied_event_id;
-
-	return pages >= CHECKPOINT_PAGES ||
-	       (pages >= CHECKPOINT_PAGES_LEAST && events >= CHECKPOINT_EVENTS);
-}
-
-int sqlite_store_checkpoint(struct sqlite_store *store, bool forced)
-{
-	int pages = 0;
-	int copied = 0;
-	int code;
-	int err;
-
-	if (store->failed)
-		return store->failed;
-	if (!forced && !checkpoint_due(store))
-		return 0;
-	/* Copying pages into a database that was cut would make it look whole again. */
-	err = sqlite_store_check_file(store);
-	if (err)
-		return err;
-	code = sqlite3_wal_checkpoint_v2(store->connection.db, "main", SQLITE_CHECKPOINT_PASSIVE,
-					 &pages, &copied);
-	if (code == SQLITE_OK) {
-		store->wal_copied = copied;
-		store->copied_event_id = store->head.event_id;
-		return sqlite_store_check_file(store);
-	}
-	err = connection_fail(&store->connection, code, "checkpoint");
-	/* A full disk takes nothing from the log: the next batch tries again. */
-	if (err == -ERR_STORE_BUSY || err == -ERR_STORE_FULL)
-		return 0;
-	return sqlite_store_failed(store, err);
-}
-
 static int checkpoint(struct store *base)
 {
 	return sqlite_store_checkpoint(store_of(base), true);
@@ -169,15 +101,32 @@ static const char *problem_of(const struct store *store)
 	return ((const struct sqlite_store *)store)->connection.problem;
 }
 
+/* The writer knows what PATH.head said: somebody who removes it, or puts another in its place,
+ * takes nothing from what it vouches for. 1 when it was made anew. */
+static int remake_head(struct sqlite_store *store)
+{
+	BUF_AUTO struct buf problem = BUF_INIT(STORE_PROBLEM_BYTES);
+	int err;
+
+	if (store_head_is_there(&store->head_file, store->path))
+		return 0;
+	store_head_close(&store->head_file);
+	store->head_anew = true;
+	err = sqlite_head_open(store, &problem);
+	return err ? err : 1;
+}
+
 static int sync_head(struct store *base)
 {
 	struct sqlite_store *store = store_of(base);
-	int err = store->failed ? store->failed : store_head_sync(&store->head_file);
+	int made = store->failed ? store->failed : remake_head(store);
+	int err = made < 0 ? made : store_head_sync(&store->head_file);
 
 	if (err && !store->failed)
 		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
 			 "%s.head cannot be written: %s", store->path, strerror(errno));
-	return sqlite_store_failed(store, err);
+	sqlite_store_failed(store, err);
+	return err ? err : made;
 }
 
 static int64_t wal_bytes(const struct store *store)
@@ -313,12 +262,21 @@ static int check_environment(struct sqlite_store *store, const struct store_iden
 	return 0;
 }
 
-static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
-{
-	static const struct sql_query queries[W_MAX] = {
+static const struct sql_query queries[W_MAX] = {
 #define WRITER_STATEMENT(name) {#name, SQL_##name},
 #include "sqlite_statement.def"
-	};
+};
+
+static int prepare(struct sqlite_store *store, enum writer_statement which)
+{
+	if (store->statements[which].handle)
+		return 0;
+	return statement_prepare(&store->connection, queries[which].name, queries[which].text,
+				 &store->statements[which]);
+}
+
+static int set_up(struct sqlite_store *store)
+{
 	struct connection *connection = &store->connection;
 	int64_t page_bytes = 0;
 	int persist = 1;
@@ -331,20 +289,18 @@ static int set_up(struct sqlite_store *store, const struct sql_text *migrations)
 		err = connection_exec(connection, "PRAGMA journal_mode = WAL;"
 						  "PRAGMA synchronous = FULL;"
 						  "PRAGMA wal_autocheckpoint = 0;"
-						  "PRAGMA secure_delete = ON;");
-	if (!err)
-		err = migrations_run(connection, migrations);
-	for (int i = 0; i < W_MAX && !err; i++)
-		err = statement_prepare(connection, queries[i].name, queries[i].text,
-					&store->statements[i]);
+						  "PRAGMA secure_delete = ON;"
+						  /* Reads, so that there is a log to identify. */
+						  "PRAGMA user_version;");
 	/* Or readers of another uid could not read after a clean stop. */
 	sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
-	sqlite3_wal_hook(connection->db, note_wal, store);
+	sqlite_log_watch(store);
+	if (!err)
+		err = prepare(store, W_link_of);
 	return err;
 }
 
-static int open_files(struct sqlite_store *store, const struct sql_text *migrations,
-		      struct buf *problem)
+static int open_files(struct sqlite_store *store, struct buf *problem)
 {
 	struct connection *connection = &store->connection;
 	int moved = 0;
@@ -353,7 +309,7 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 	if (!err)
 		err = connection_open_writer(connection, store->path, store->vfs.name);
 	if (!err)
-		err = set_up(store, migrations);
+		err = set_up(store);
 	if (!err && sqlite3_db_readonly(connection->db, "main")) {
 		buf_addf(problem, "%s may not be written by this user", store->path);
 		return -ERR_STORE_IO;
@@ -367,11 +323,28 @@ static int open_files(struct sqlite_store *store, const struct sql_text *migrati
 		sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
 	if (moved)
 		err = -ERR_STORE_MOVED;
+	return err;
+}
+
+static int migrate(struct sqlite_store *store, const struct sql_text *migrations)
+{
+	int err = migrations_run(&store->connection, migrations);
+
+	for (int i = 0; i < W_MAX && !err; i++)
+		err = prepare(store, (enum writer_statement)i);
+	return err;
+}
+
+static int tell_unopened(struct sqlite_store *store, int err, struct buf *problem)
+{
+	const char *detail = store->connection.problem;
+
+	if (!err || problem->len)
+		return err;
 	if (err == -ERR_STORE_CORRUPT)
-		return store_tell_corrupt(store->path, connection->problem, problem);
-	if (err)
-		buf_addf(problem, "%s cannot be opened for writing: %s", store->path,
-			 connection->problem[0] ? connection->problem : err_text(err));
+		return store_tell_corrupt(store->path, detail, problem);
+	buf_addf(problem, "%s cannot be opened for writing: %s", store->path,
+		 detail[0] ? detail : err_text(err));
 	return err;
 }
 
@@ -386,13 +359,17 @@ static int open_locked(struct sqlite_store *store, const char *environment,
 	if (!err)
 		err = check_environment(store, &identity, environment, problem);
 	if (!err)
-		err = open_files(store, migrations, problem);
+		err = open_files(store, problem);
 	if (!err)
-		err = sqlite_head_open(store, &identity, problem);
+		err = sqlite_head_check(store, &identity, problem);
+	if (!err)
+		err = sqlite_store_failed(store, migrate(store, migrations));
+	if (!err)
+		err = sqlite_head_open(store, problem);
 	/* Events are taken whatever has become of the ring. */
 	if (!err && held_load(store))
 		store->connection.problem[0] = '\0';
-	return err;
+	return tell_unopened(store, err, problem);
 }
 
 int sqlite_store_open(const char *path, const char *environment, const struct sql_text *migrations,

@@ -373,6 +373,14 @@ void sqlite_store_roll_back(struct sqlite_store *store)
 	memcpy(connection->problem, problem, sizeof(problem));
 }
 
+/* A log that begins anew begins with the stamp: without it nobody could tell whose it is. */
+static int stamp_log(struct sqlite_store *store)
+{
+	if (store->wal_copied < store->wal_pages)
+		return 0;
+	return statement_run(&store->connection, &store->statements[W_touch]);
+}
+
 static int write_transaction(struct sqlite_store *store, struct store_item **items, size_t n)
 {
 	struct connection *connection = &store->connection;
@@ -382,7 +390,9 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 	if (err)
 		return err;
 	order_cache_begin(&store->orders, connection);
-	err = write_items(store, items, n);
+	err = stamp_log(store);
+	if (!err)
+		err = write_items(store, items, n);
 	if (!err)
 		err = held_write(store);
 	if (!err)

@@ -19,23 +19,26 @@ struct store_head {
 
 struct store_head_file {
 	int fd;   /* -1: not open */
-	int slot; /* to be written next */
+	int slot; /* to be written until the next sync; the other one has what was synced */
 	int errno_of_write;
 	bool dirty; /* written and not synced */
 };
 
 /* What PATH.head says. -ERR_NOT_FOUND: there is no such file; -ERR_STORE_CORRUPT: neither of its
- * slots is whole; -ERR_STORE_IO: errno tells why it cannot be read. */
+ * slots is whole; -ERR_STORE_IO, where errno tells why, or -ERR_NOMEM: it may say anything. */
 int store_head_read(const char *store_path, struct store_head *ret);
 
 /* Opens the file for the writer, and makes it when it is missing; anew: what it says is not of this
- * store. -ERR_STORE_IO. */
+ * store. What it says is durable then, but a new file's name only with its directory's sync.
+ * -ERR_STORE_IO, -ERR_NOMEM. */
 int store_head_open(const char *store_path, bool anew, struct store_head_file *ret,
 		    struct buf *problem);
-/* Writes one slot; the other one keeps what was said before. What is not written leaves an older
- * word, which is still true: the next sync tells. */
+/* Writes one slot; the other one keeps what was synced before. What is not written leaves that
+ * older word, which is still true: the next sync tells. */
 void store_head_write(struct store_head_file *file, const struct store_head *head);
 /* Makes durable what was written. -ERR_STORE_IO, after which nothing is to be trusted. */
 int store_head_sync(struct store_head_file *file);
+/* True while the path still names the file that is open. */
+bool store_head_is_there(const struct store_head_file *file, const char *store_path);
 /* Does not sync. One that is not open is fine. */
 void store_head_close(struct store_head_file *file);

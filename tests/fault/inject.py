@@ -363,10 +363,11 @@ def run_point(bench, point):
 
 
 def hit_sure_call(bench):
-    """True when, by what the daemon did meanwhile, another call was hit: one that never fails."""
+    """True when another call was hit as well or instead, one that never fails: by what the daemon
+    did meanwhile, or because strace counts each thread's calls of a start by themselves."""
     with open(os.path.join(bench.daemon.dir, "strace"), errors="replace") as f:
         hit = [line for line in f if "(INJECTED)" in line]
-    return bool(hit) and all("F_UNLCK" in line or "eventfd" in line for line in hit)
+    return any("F_UNLCK" in line or "eventfd" in line for line in hit)
 
 
 def choose(all_points, sample, seed):

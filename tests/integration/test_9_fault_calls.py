@@ -6,15 +6,18 @@ The harnesses are tests/fault/kill.py and inject.py; ORDERHOOK_LONG=1 runs them 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from conftest import ROOT, captured, wait_until
+from conftest import ROOT, callback, captured, wait_until
 
 sys.path.insert(0, os.path.join(ROOT, "tests/fault"))
 
+import alloc  # noqa: E402
 import inject  # noqa: E402
 import kill  # noqa: E402
 
@@ -89,6 +92,65 @@ def test_failed_sync_is_never_tried_again_and_ends_the_daemon(strace, make_daemo
     assert daemon.post(captured()[0]).status == 200
     assert daemon.rows("SELECT count(*) FROM order_log") == [(1,)]
     assert daemon.stop() == 0
+
+
+class Tracer:
+    """strace on every thread of a daemon, with one injection."""
+
+    def __init__(self, daemon, expression):
+        self.path = os.path.join(daemon.dir, "strace")
+        self.process = subprocess.Popen(
+            ["strace", "-f", "-y", "-o", self.path, "-p", str(daemon.process.pid),
+             "-e", "trace=" + expression.split(":")[0], "-e", "inject=" + expression],
+            stderr=subprocess.DEVNULL)
+        task = f"/proc/{daemon.process.pid}/task"
+        wait_until(lambda: all(f"TracerPid:\t{self.process.pid}" in
+                               open(f"{task}/{tid}/status").read() for tid in os.listdir(task)))
+
+    def detach(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(5)
+        return open(self.path, errors="replace").read()
+
+
+def test_exhausted_quota_is_503_and_passes_when_there_is_space(strace, make_daemon):
+    daemon = make_daemon().init().start()
+    assert daemon.post(callback("Q0")).status == 200
+    tracer = Tracer(daemon, "pwrite64:error=EDQUOT")
+    assert [daemon.post(callback(f"Q{i}")).status for i in (1, 2, 3)] == [503] * 3
+    assert "EDQUOT" in tracer.detach()
+    freed = time.monotonic()
+    wait_until(lambda: daemon.post(callback("Q1")).status == 200)
+    assert time.monotonic() - freed < 5
+    assert daemon.rows("SELECT iss_order_no FROM order_log ORDER BY 1") == [("Q0",), ("Q1",)]
+    assert daemon.stop() == 0
+
+
+def test_failed_last_write_of_refused_deliveries_ends_in_order_with_74(strace, make_daemon):
+    daemon = make_daemon().init().start()
+    tracer = Tracer(daemon, "fdatasync:error=EIO:when=1")
+    # The writer writes it within a second, or at its end: whichever comes first has the failure.
+    assert daemon.post(b"{no object").status == 400
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait_exit(5) == 74
+    assert "nothing more is acknowledged" in daemon.log_text()
+    assert tracer.process.wait(5) == 0
+    daemon.stop()
+    daemon.start()
+    assert daemon.post(captured()[0]).status == 200
+    assert daemon.stop() == 0
+
+
+def test_answer_that_the_library_forgot_for_want_of_memory_is_given(make_daemon):
+    """libmicrohttpd forgets a resumed connection when it has no memory for its poll() then."""
+    directory = make_daemon().dir
+    bench = alloc.AllocBench(directory)
+    try:
+        points = range(1, alloc.count(bench, "request") + 1)
+        outcomes = [alloc.run_point(bench, alloc.Point("request", n, 0)) for n in points]
+    finally:
+        bench.close()
+    assert set(outcomes) <= {"served on", "exit 74"}
 
 
 @pytest.mark.skipif(not LONG, reason="builds the program many times: make check-long")

@@ -177,6 +177,31 @@ def test_store_harmed_under_the_daemon_ends_the_acks_within_a_second(make_daemon
     assert "nothing more is acknowledged" in daemon.log_text()
 
 
+@pytest.mark.parametrize("harm", [os.unlink, replace], ids=["removed", "replaced"])
+def test_head_file_harmed_under_the_daemon_is_there_again_within_seconds(make_daemon, harm):
+    """No ack depends on it, and the writer knows what it said: it serves on, and says so."""
+    daemon = make_daemon().init().start()
+    acks = Acks(daemon)
+    assert acks.post() == 200
+    inode = os.stat(daemon.store + ".head").st_ino
+    harm(daemon.store + ".head")
+    wait_until(lambda: os.path.exists(daemon.store + ".head")
+               and os.stat(daemon.store + ".head").st_ino != inode
+               and "was made anew" in daemon.log_text())
+    assert acks.post() == 200
+    assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
+    # What was acknowledged before the harm is still vouched for: without its log it is missed.
+    shutil.copy(daemon.store + "-wal", daemon.store + ".away")
+    os.unlink(daemon.store + "-wal")
+    daemon.start(wait=False)
+    assert daemon.wait_exit(5) == 78
+    assert "were acknowledged" in daemon.log_text()
+    os.rename(daemon.store + ".away", daemon.store + "-wal")
+    daemon.start()
+    acks.check()
+    assert daemon.stop() == 0
+
+
 # ---------------------------------------------------------------------- at the start ---
 
 def digest_of(path):
@@ -208,6 +233,25 @@ def overwrite(path, offset, data):
     with open(path, "r+b") as f:
         f.seek(offset)
         f.write(data)
+
+
+def test_start_on_an_empty_or_foreign_file_is_refused(make_daemon):
+    daemon = make_daemon()
+    open(daemon.store, "w").close()
+    refused_as_it_was(daemon, 78, "is empty")
+    os.unlink(daemon.store)
+    db = sqlite3.connect(daemon.store)
+    db.execute("CREATE TABLE notes (x)")
+    db.commit()
+    db.close()
+    refused_as_it_was(daemon, 78, "not an orderhook store")
+
+
+def test_start_beside_the_journal_of_an_interrupted_init_is_refused(make_daemon):
+    daemon = make_daemon().init()
+    with open(daemon.store + "-journal", "w") as f:
+        f.write("journal")
+    refused_as_it_was(daemon, 78, "`orderhook init` was interrupted")
 
 
 def test_start_on_a_damaged_header_is_refused(make_daemon):

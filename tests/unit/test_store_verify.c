@@ -262,15 +262,17 @@ static void test_store_newer_than_its_head_is_opened(void **state)
 	char head[128];
 	static char bytes[1024];
 	FILE *file;
+	size_t len;
 
 	snprintf(head, sizeof(head), "%s.head", f->path);
 	file = fopen(head, "r");
-	assert_int_equal(fread(bytes, 1, sizeof(bytes), file), sizeof(bytes));
+	len = fread(bytes, 1, sizeof(bytes), file);
+	assert_in_range(len, 512, sizeof(bytes));
 	fclose(file);
 	take(f, "B0", 20, 1, 100, "");
 	close_store(f);
 	file = fopen(head, "w");
-	assert_int_equal(fwrite(bytes, 1, sizeof(bytes), file), sizeof(bytes));
+	assert_int_equal(fwrite(bytes, 1, len, file), len);
 	fclose(file);
 	verify(f);
 	assert_string_equal(found, "");
