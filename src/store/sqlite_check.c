@@ -208,7 +208,9 @@ static void id_without_log(const char *path, char ret[STORE_ID_BYTES])
 	ret[0] = '\0';
 	if (connection_open(&connection, path, SQLITE_OPEN_READONLY, true))
 		return;
-	if (store_read_identity(&connection, &identity) == 0)
+	/* A checkpoint that the power failed in may have left anything where the stamp is. */
+	if (store_read_identity(&connection, &identity) == 0 &&
+	    strspn(identity.store_id, "0123456789abcdef") == STORE_ID_BYTES - 1)
 		memcpy(ret, identity.store_id, STORE_ID_BYTES);
 	connection_close(&connection);
 }
