@@ -162,12 +162,12 @@ def test_12_upgrade_starts_an_instance_anew_and_no_stopped_daemon(installed, pac
 
 
 @not_in_the_sample
-def test_13_timers_copy_the_store_and_tell_what_needs_a_person(installed):
+def test_13_timers_copy_prune_and_tell_what_needs_a_person(installed):
     installed.run("systemctl enable --now orderhook-backup.timer orderhook-attention.timer "
                   "orderhook-prune.timer && touch -d '20 days ago' "
                   "/var/backups/orderhook/orderhook-old.db /var/backups/orderhook/other")
     assert installed.run("systemctl list-timers --no-legend 'orderhook-*' | wc -l").strip() == "3"
-    installed.run("systemctl start orderhook-backup orderhook-attention")
+    installed.run("systemctl start orderhook-backup orderhook-prune orderhook-attention")
     copy, other = installed.run("ls /var/backups/orderhook").split()
     assert re.fullmatch(r"orderhook-\d{8}T\d{6}Z\.db", copy) and other == "other"
     assert installed.run(f"stat -c '%U %a' /var/backups/orderhook/{copy}") == "orderhook 640\n"
