@@ -117,7 +117,7 @@ def move(scene):
 SCENES = {"captured": serve_orders, "minimal": minimal, "running": serve_orders,
           "refused": refuse_a_shop, "stuck": quarantine, "rotates": new_secret,
           "damaged": backed_up, "full": full_disk, "restore": backed_up, "upgrade": serve_orders,
-          "moves": serve_orders}
+          "erase": backed_up, "grows": serve_orders, "moves": serve_orders}
 NEW_SECRET = "the-new-secret-of-the-platform"
 THEN = {"signed-with-the-old": sign_with(page_help.SECRET, 4001, 200),
         "signed-with-the-new": sign_with(NEW_SECRET, 4002, 200),
