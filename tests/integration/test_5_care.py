@@ -500,7 +500,7 @@ def test_somebody_without_the_right_changes_nothing(controlled, tmp_path, runnin
     if not running:
         assert daemon.stop() == 0
     # May read everything, as an operator of the reading group.
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent, daemon.dir, daemon.conf):
+    for path in (tmp_path, *list(tmp_path.parents)[:3], daemon.dir, daemon.conf):
         os.chmod(path, os.stat(path).st_mode | 0o055)
     for name in os.listdir(daemon.dir):
         os.chmod(os.path.join(daemon.dir, name), 0o644)
