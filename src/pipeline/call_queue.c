@@ -76,11 +76,14 @@ bool call_queue_waits(struct call_queue *queue)
 	return waits;
 }
 
-int64_t call_queue_rest_us(const struct call_queue *queue)
+int64_t call_queue_rest_us(struct call_queue *queue)
 {
 	int64_t rest_us = queue->rest_until_us - clock_elapsed_us(queue->clock);
 
-	return rest_us > 0 ? rest_us : 0;
+	pthread_mutex_lock(&queue->lock);
+	bool ended = queue->ended;
+	pthread_mutex_unlock(&queue->lock);
+	return ended || rest_us < 0 ? 0 : rest_us;
 }
 
 static struct writer_call *take(struct call_queue *queue, bool *ret_ended)
@@ -129,7 +132,7 @@ int call_queue_run(struct call_queue *queue, struct store *store, int failure, b
 	bool ended;
 	int outcome;
 
-	if (start_us < queue->rest_until_us)
+	if (call_queue_rest_us(queue) > 0)
 		return 0;
 	call = take(queue, &ended);
 	if (!call)

@@ -30,8 +30,8 @@ bool call_queue_waits(struct call_queue *queue);
  */
 int call_queue_run(struct call_queue *queue, struct store *store, int failure, bool busy);
 
-/* For the same thread: how long until the next step may be taken. */
-int64_t call_queue_rest_us(const struct call_queue *queue);
+/* For the same thread: how long until the next step may be taken. At the end there is no rest. */
+int64_t call_queue_rest_us(struct call_queue *queue);
 
 /* Gives up what has waited longer than timeout_us. */
 void call_queue_expire(struct call_queue *queue, int64_t timeout_us);

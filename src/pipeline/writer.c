@@ -116,8 +116,10 @@ static void wait_for_work(struct writer *writer)
 	until.tv_nsec += wait_us * 1000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	writer->asleep = true;
-	while (!writer->queue_first && !writer->stopping && writer->call_waits == resting) {
+	while (!writer->queue_first && !writer->stopping && writer->call_waits == resting &&
+	       (!resting || call_queue_rest_us(&writer->calls))) {
+		/* Anew each time: whoever woke it has cleared it, and may have brought no work. */
+		writer->asleep = true;
 		if (pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == ETIMEDOUT)
 			break;
 	}

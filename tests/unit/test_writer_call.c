@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../src/pipeline/call_queue.h"
 #include "orderhook/err.h"
@@ -221,6 +222,25 @@ static void test_at_the_end_those_that_wait_are_answered_and_new_ones_refused(vo
 	call_queue_release(&queue);
 }
 
+static void test_at_the_end_nobody_waits_out_a_rest(void **state)
+{
+	struct clock clock = clock_fixed(1000, 1);
+	struct probe probe = probe_new(&clock, 2);
+	struct call_queue queue;
+
+	(void)state;
+	probe.step_us = 10000;
+	call_queue_init(&queue, &clock);
+	put(&queue, &probe);
+	call_queue_run(&queue, NULL, 0, true);
+	call_queue_end(&queue);
+	assert_int_equal(call_queue_rest_us(&queue), 0);
+	call_queue_run(&queue, NULL, 0, false);
+	assert_int_equal(probe.done, 1);
+	assert_int_equal(probe.outcome, -ERR_DRAINING);
+	call_queue_release(&queue);
+}
+
 static void test_too_many_calls_are_refused(void **state)
 {
 	struct clock clock = clock_fixed(1000, 1);
@@ -387,6 +407,126 @@ static void test_a_full_disk_in_a_call_passes(void **state)
 	assert_int_equal(probe.done, 1);
 }
 
+/* ------------------------------------------------------------------ asleep ------------- */
+
+#define HANGS_AFTER_S 20
+
+/* The writer's thread sleeps by this function: it is counted, and may be kept from waking up by
+ * itself, so that a wake-up that nobody sends is one that never comes. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int times; /* guarded by lock: that it slept for ever */
+	_Atomic bool for_ever;
+} sleeps = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
+
+int pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
+			   const struct timespec *until)
+{
+	if (!sleeps.for_ever)
+		return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, until);
+	pthread_mutex_lock(&sleeps.lock);
+	sleeps.times++;
+	pthread_cond_broadcast(&sleeps.changed);
+	pthread_mutex_unlock(&sleeps.lock);
+	return pthread_cond_wait(condition, mutex);
+}
+
+static void wait_slept(int times)
+{
+	pthread_mutex_lock(&sleeps.lock);
+	while (sleeps.times < times)
+		pthread_cond_wait(&sleeps.changed, &sleeps.lock);
+	pthread_mutex_unlock(&sleeps.lock);
+}
+
+/* Its second step is taken among callbacks and is a long one, so that a rest follows. */
+static int resting_step(struct writer_call *call, struct store *store)
+{
+	struct probe *probe = (struct probe *)call;
+
+	(void)store;
+	if (probe->steps++ == 0) {
+		struct write_job *job = write_job_new(1024);
+		memset(&job->event, 0, sizeof(job->event));
+		job->machine = order_machine_v5();
+		job->done = free_job;
+		assert_int_equal(writer_submit(probe->writer, job), 0);
+	} else {
+		probe->clock->test_elapsed_us += 1000000;
+		sleeps.for_ever = true;
+	}
+	return WRITER_CALL_MORE;
+}
+
+static void note_written(struct write_job *job, void *waiter, bool abandoned)
+{
+	struct probe *probe = waiter;
+
+	write_job_free(job);
+	probe_done(&probe->call, probe, abandoned);
+}
+
+static void start_resting(struct fixture *fixture, struct probe *probe)
+{
+	start(fixture);
+	*probe = probe_new(&fixture->clock, 1);
+	probe->writer = fixture->writer;
+	probe->call.step = resting_step;
+	probe->call.waiter = probe;
+	alarm(HANGS_AFTER_S);
+	assert_int_equal(writer_call(fixture->writer, &probe->call), 0);
+	wait_slept(1);
+}
+
+static void end_resting(struct fixture *fixture, const struct probe *probe)
+{
+	writer_free(fixture->writer);
+	assert_int_equal(probe->done, 1);
+	assert_int_equal(probe->outcome, -ERR_DRAINING);
+	sleeps.for_ever = false;
+	sleeps.times = 0;
+	alarm(0);
+}
+
+static void test_a_callback_wakes_the_writer_from_a_rest_in_which_another_call_came(void **state)
+{
+	struct fixture fixture;
+	struct probe rests;
+	struct probe second;
+	struct probe callback;
+	struct write_job *job = write_job_new(1024);
+
+	(void)state;
+	start_resting(&fixture, &rests);
+	second = probe_new(&fixture.clock, 1);
+	second.call.waiter = &second;
+	assert_int_equal(writer_call(fixture.writer, &second.call), 0);
+	wait_slept(2);
+	callback = probe_new(&fixture.clock, 1);
+	memset(&job->event, 0, sizeof(job->event));
+	job->machine = order_machine_v5();
+	job->done = note_written;
+	job->waiter = &callback;
+	assert_int_equal(writer_submit(fixture.writer, job), 0);
+	wait_done(&callback);
+	assert_int_equal(second.steps, 0);
+	end_resting(&fixture, &rests);
+	assert_int_equal(second.outcome, -ERR_DRAINING);
+}
+
+static void test_at_the_end_of_calls_one_that_rests_is_answered_at_once(void **state)
+{
+	struct fixture fixture;
+	struct probe rests;
+
+	(void)state;
+	start_resting(&fixture, &rests);
+	writer_end_calls(fixture.writer);
+	wait_done(&rests);
+	end_resting(&fixture, &rests);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,10 +537,14 @@ int main(void)
 		cmocka_unit_test(test_an_overdue_call_is_given_up_once_and_never_begun),
 		cmocka_unit_test(test_a_call_given_up_during_its_step_is_freed_by_the_writer),
 		cmocka_unit_test(test_at_the_end_those_that_wait_are_answered_and_new_ones_refused),
+		cmocka_unit_test(test_at_the_end_nobody_waits_out_a_rest),
 		cmocka_unit_test(test_too_many_calls_are_refused),
 		cmocka_unit_test(test_callbacks_are_written_between_the_steps_of_a_call),
 		cmocka_unit_test(test_a_store_that_fails_in_a_call_stops_the_writer),
 		cmocka_unit_test(test_a_full_disk_in_a_call_passes),
+		cmocka_unit_test(
+			test_a_callback_wakes_the_writer_from_a_rest_in_which_another_call_came),
+		cmocka_unit_test(test_at_the_end_of_calls_one_that_rests_is_answered_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
