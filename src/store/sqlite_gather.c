@@ -7,15 +7,19 @@
  * Nobody can tell the difference. Other processes find frames by the shared index, which SQLite
  * writes after the sync of a commit; this connection's own reads hand over first. A write that
  * fails is told by whatever made it happen, so by the sync at the latest, and a transaction is as
- * little committed as if the write itself had said so. Until the place where bytes were lost is
- * written again, as the next transaction does, no sync succeeds. A sync of a log that was not
- * written since the last one is not made.
+ * little committed as if the write itself had said so: SQLite may go on after a read that failed,
+ * so until the transaction is rolled back no write and no sync succeeds. What is still gathered at
+ * a rollback is of no commit, and is dropped.
+ *
+ * A sync of a log that this connection has not written since the last one is not made. That takes
+ * for granted that nobody else writes the store, or that who does syncs it.
  *
  * Only the log passes through here; every other file is the system's own. A VFS belongs to one
  * store, so that it stands in front of whichever was the default one when the store was opened.
  */
 #include "sqlite_gather.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,13 +27,13 @@
 #define GATHER_BYTES (124 * 1024)
 
 struct gather_file {
-	sqlite3_file file;  /* first: SQLite's view of it */
-	sqlite3_file *real; /* owned */
-	sqlite3_int64 at;   /* where the gathered bytes belong */
-	sqlite3_int64 lost_at;
+	sqlite3_file file;       /* first: SQLite's view of it */
+	sqlite3_file *real;      /* owned */
+	struct gather_vfs *home; /* where it is the open log */
+	sqlite3_int64 at;        /* where the gathered bytes belong */
 	int unsynced; /* something was written since the last sync, by this process or an earlier
 			 one */
-	int lost;     /* the code of the write that failed, 0: none did */
+	int lost;     /* the code of the write of this transaction that failed, 0: none did */
 	int len;
 	unsigned char *bytes; /* owned, GATHER_BYTES */
 };
@@ -51,28 +55,21 @@ static int hand_over(struct gather_file *file)
 	file->len = 0;
 	file->unsynced = 1;
 	code = file->real->pMethods->xWrite(file->real, file->bytes, len, file->at);
-	if (code != SQLITE_OK && (!file->lost || file->at < file->lost_at)) {
+	if (code != SQLITE_OK)
 		file->lost = code;
-		file->lost_at = file->at;
-	}
 	return code;
 }
 
 static int gather_write(sqlite3_file *base, const void *bytes, int len, sqlite3_int64 at)
 {
 	struct gather_file *file = gather_of(base);
-	int code = SQLITE_OK;
+	int code = file->lost;
 
-	if (at != file->at + file->len || len > GATHER_BYTES - file->len)
+	assert(len <= GATHER_BYTES); /* SQLite writes at most a page at once */
+	if (code == SQLITE_OK && (at != file->at + file->len || len > GATHER_BYTES - file->len))
 		code = hand_over(file);
 	if (code != SQLITE_OK)
 		return code;
-	if (file->lost && at <= file->lost_at)
-		file->lost = SQLITE_OK;
-	if (len > GATHER_BYTES) {
-		file->unsynced = 1;
-		return file->real->pMethods->xWrite(file->real, bytes, len, at);
-	}
 	if (!file->len)
 		file->at = at;
 	memcpy(file->bytes + file->len, bytes, (size_t)len);
@@ -137,6 +134,7 @@ static int gather_close(sqlite3_file *base)
 	struct gather_file *file = gather_of(base);
 	int code = file->real->pMethods->xClose(file->real);
 
+	file->home->log = NULL;
 	release(file);
 	return code;
 }
@@ -200,12 +198,14 @@ static sqlite3_vfs *system_of(sqlite3_vfs *vfs)
 	return vfs->pAppData;
 }
 
-static int open_log(sqlite3_vfs *system, const char *name, struct gather_file *file, int flags,
-		    int *ret_flags)
+static int open_log(struct gather_vfs *gather, const char *name, struct gather_file *file,
+		    int flags, int *ret_flags)
 {
+	sqlite3_vfs *system = system_of(&gather->vfs);
 	int code = SQLITE_NOMEM;
 
 	memset(file, 0, sizeof(*file));
+	file->home = gather;
 	file->unsynced = 1;
 	file->bytes = sqlite3_malloc(GATHER_BYTES);
 	file->real = sqlite3_malloc(system->szOsFile);
@@ -215,6 +215,7 @@ static int open_log(sqlite3_vfs *system, const char *name, struct gather_file *f
 	}
 	if (code == SQLITE_OK) {
 		file->file.pMethods = &gather_methods;
+		gather->log = file;
 		return SQLITE_OK;
 	}
 	if (file->real && file->real->pMethods)
@@ -229,7 +230,7 @@ static int gather_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, i
 	sqlite3_vfs *system = system_of(vfs);
 
 	if (flags & SQLITE_OPEN_WAL)
-		return open_log(system, name, gather_of(file), flags, ret_flags);
+		return open_log((struct gather_vfs *)vfs, name, gather_of(file), flags, ret_flags);
 	return system->xOpen(system, name, file, flags, ret_flags);
 }
 
@@ -292,6 +293,14 @@ int gather_vfs_register(struct gather_vfs *gather)
 		.xGetLastError = gather_last_error,
 	};
 	return sqlite3_vfs_register(&gather->vfs, 0);
+}
+
+void gather_vfs_rolled_back(struct gather_vfs *gather)
+{
+	if (!gather->log)
+		return;
+	gather->log->len = 0;
+	gather->log->lost = SQLITE_OK;
 }
 
 void gather_vfs_unregister(struct gather_vfs *gather)

@@ -275,13 +275,23 @@ static int prepare(struct sqlite_store *store, enum writer_statement which)
 				 &store->statements[which]);
 }
 
+/* Called for every rollback, also for those that SQLite makes by itself. */
+static void note_rollback(void *context)
+{
+	struct sqlite_store *store = context;
+
+	gather_vfs_rolled_back(&store->vfs);
+}
+
 static int set_up(struct sqlite_store *store)
 {
 	struct connection *connection = &store->connection;
 	int64_t page_bytes = 0;
 	int persist = 1;
-	int err = connection_harden(connection);
+	int err;
 
+	sqlite3_rollback_hook(connection->db, note_rollback, store);
+	err = connection_harden(connection);
 	if (!err)
 		err = connection_pragma_int(connection, "PRAGMA page_size", &page_bytes);
 	store->frame_bytes = page_bytes + STORE_FRAME_HEADER_BYTES;

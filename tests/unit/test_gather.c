@@ -224,23 +224,58 @@ static void test_everything_but_a_write_hands_over_first(void **state)
 	log->pMethods->xTruncate(log, 0);
 }
 
-static void test_no_sync_succeeds_before_lost_bytes_are_written_again(void **state)
+/* A frame of the same transaction is written again in its place, before what was lost and behind
+ * what was handed over: that makes up for nothing. */
+static void test_nothing_is_synced_after_lost_bytes_before_the_rollback(void **state)
 {
 	struct fixture *f = *state;
 	sqlite3_file *log = log_of(f);
+	char back[2];
 
-	log->pMethods->xWrite(log, "ab", 2, 1000);
-	spy.fail_write = SQLITE_IOERR_WRITE;
-	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_IOERR_WRITE);
-	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_IOERR_WRITE);
-	log->pMethods->xWrite(log, "cd", 2, 1002);
-	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_IOERR_WRITE);
-	log->pMethods->xWrite(log, "ab", 2, 1000);
-	spy.syncs = 0;
+	log->pMethods->xWrite(log, "abcd", 4, 1000);
+	assert_int_equal(log->pMethods->xRead(log, back, 2, 1000), SQLITE_OK);
+	log->pMethods->xWrite(log, "ef", 2, 1004);
+	spy.fail_write = SQLITE_FULL;
+	assert_int_equal(log->pMethods->xRead(log, back, 2, 1000), SQLITE_FULL);
+	spy.syncs = spy.writes = 0;
+	assert_int_equal(log->pMethods->xWrite(log, "AB", 2, 1000), SQLITE_FULL);
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_FULL);
+	assert_int_equal(log->pMethods->xWrite(log, "gh", 2, 1006), SQLITE_FULL);
+	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_FULL);
+	assert_int_equal(spy.syncs, 0);
+	assert_int_equal(spy.writes, 0);
+	exec(f, "BEGIN IMMEDIATE; ROLLBACK");
+	assert_int_equal(log->pMethods->xWrite(log, "AB", 2, 1000), SQLITE_OK);
 	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_OK);
 	assert_int_equal(log->pMethods->xSync(log, SQLITE_SYNC_NORMAL), SQLITE_OK);
 	assert_int_equal(spy.syncs, 1);
 	log->pMethods->xTruncate(log, 0);
+}
+
+static void test_what_was_gathered_is_dropped_at_the_rollback(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3_file *log = log_of(f);
+
+	spy.writes = 0;
+	exec(f, "BEGIN IMMEDIATE");
+	assert_int_equal(log->pMethods->xWrite(log, "ab", 2, 1000), SQLITE_OK);
+	exec(f, "ROLLBACK");
+	take(f, "A", 20, 1, 0, "");
+	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "1");
+	assert_in_range(spy.writes, 1, 2); /* the second is of the new log's header */
+}
+
+/* A statement without a transaction of its own is rolled back by SQLite. */
+static void test_a_failed_write_outside_of_a_batch_passes_as_well(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	spy.fail_write = SQLITE_FULL;
+	assert_int_equal(f->store->ops->touch(f->store), -ERR_STORE_FULL);
+	assert_int_equal(f->store->ops->touch(f->store), 0);
+	assert_int_equal(take(f, "A", 30, 1, 1, "c"), VERDICT_APPLIED);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, end)
@@ -256,7 +291,9 @@ int main(void)
 		TEST(test_log_is_synced_once_for_a_commit_and_its_checkpoint),
 		TEST(test_first_checkpoint_after_an_open_syncs_the_log),
 		TEST(test_everything_but_a_write_hands_over_first),
-		TEST(test_no_sync_succeeds_before_lost_bytes_are_written_again),
+		TEST(test_nothing_is_synced_after_lost_bytes_before_the_rollback),
+		TEST(test_what_was_gathered_is_dropped_at_the_rollback),
+		TEST(test_a_failed_write_outside_of_a_batch_passes_as_well),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
