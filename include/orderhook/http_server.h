@@ -41,6 +41,6 @@ void http_server_reload(struct http_server *server, struct endpoint_set *endpoin
  */
 void http_server_drain(struct http_server *server);
 size_t http_server_connections(struct http_server *server);
-/* Ends the daemon. Only after writer_free(): a suspended connection cannot be stopped. NULL is
+/* Ends the daemon. Only after writer_stop(): a suspended connection cannot be stopped. NULL is
  * fine. */
 void http_server_stop(struct http_server *server);

@@ -46,7 +46,7 @@ struct write_job {
 };
 
 struct writer_options {
-	struct store *store; /* borrowed; nobody else touches it until writer_free() */
+	struct store *store; /* borrowed; nobody else touches it until writer_stop() */
 	const struct clock *clock;
 	size_t batch_limit;
 	size_t queue_limit;
@@ -55,9 +55,12 @@ struct writer_options {
 
 /* Starts the thread. -ERR_NOMEM, -ERR_SYSTEM. */
 int writer_new(const struct writer_options *options, struct writer **ret);
-/* Writes what is queued, completes every job, ends the thread. The failure that stopped the writer,
- * 0 without one: the last of what was refused is written here. */
-int writer_free(struct writer *writer);
+/* Writes what is queued, completes every job and call, ends the thread. The failure that stopped
+ * the writer, 0 without one: the last of what was refused is written here. Who still has the writer
+ * may go on using it: jobs and calls are refused. NULL is fine. */
+int writer_stop(struct writer *writer);
+/* Stops it, if that was not done. Nobody has it any more. NULL is fine. */
+void writer_free(struct writer *writer);
 
 /* An empty job whose buffers hold up to body_limit bytes each; NULL without memory. */
 struct write_job *write_job_new(size_t body_limit);

@@ -217,8 +217,10 @@ static int daemon_release(struct daemon *daemon)
 	/* Its pages and its control ask the writer. */
 	admin_server_stop(daemon->admin);
 	control_free(daemon->control);
-	failure = writer_free(daemon->writer);
+	/* A connection that was not ended in time may still hand it a request. */
+	failure = writer_stop(daemon->writer);
 	http_server_stop(daemon->http);
+	writer_free(daemon->writer);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
 	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
 	store_close(daemon->store);

@@ -424,20 +424,31 @@ int writer_new(const struct writer_options *options, struct writer **ret)
 	return 0;
 }
 
-int writer_free(struct writer *writer)
+static void end_thread(struct writer *writer)
 {
-	int failure;
-
-	if (!writer)
-		return 0;
 	pthread_mutex_lock(&writer->lock);
 	writer->stopping = true;
 	pthread_mutex_unlock(&writer->lock);
 	pthread_cond_signal(&writer->wake);
 	pthread_join(writer->thread, NULL);
+	writer->stopped = true;
+}
+
+int writer_stop(struct writer *writer)
+{
+	if (!writer)
+		return 0;
+	if (!writer->stopped)
+		end_thread(writer);
+	return atomic_load(&writer->failure);
+}
+
+void writer_free(struct writer *writer)
+{
+	if (!writer)
+		return;
+	writer_stop(writer);
 	pthread_cond_destroy(&writer->wake);
 	pthread_mutex_destroy(&writer->lock);
-	failure = atomic_load(&writer->failure);
 	writer_free_memory(writer);
-	return failure;
 }

@@ -12,6 +12,7 @@
 struct writer {
 	struct writer_options options;
 	pthread_t thread;
+	bool stopped; /* the thread has ended. Its owner's */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 

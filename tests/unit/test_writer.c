@@ -360,6 +360,29 @@ static void test_free_writes_what_is_queued(void **state)
 	}
 }
 
+static void test_after_the_stop_a_job_is_refused_and_stays_its_makers(void **state)
+{
+	struct fixture fixture;
+	struct outcome queued = outcome_new();
+	struct outcome late = outcome_new();
+	struct write_job *job = make_job(&late);
+
+	(void)state;
+	start(&fixture, 8, 8);
+	assert_int_equal(writer_submit(fixture.writer, make_job(&queued)), 0);
+	permit(&fixture, 1000);
+	writer_stop(fixture.writer);
+	assert_int_equal(queued.done, 1);
+	assert_int_equal(queued.err, 0);
+	assert_int_equal(writer_ready(fixture.writer), -ERR_DRAINING);
+	assert_int_equal(writer_submit(fixture.writer, job), -ERR_DRAINING);
+	writer_expire(fixture.writer);
+	assert_int_equal(late.done, 0);
+	write_job_free(job);
+	finish(&fixture);
+	assert_int_equal(late.done, 0);
+}
+
 static void test_file_that_is_gone_stops_the_acks(void **state)
 {
 	struct fixture fixture;
@@ -390,6 +413,7 @@ int main(void)
 		cmocka_unit_test(test_io_failure_is_final_and_is_never_retried),
 		cmocka_unit_test(test_expired_job_is_given_up_once_and_stays_the_writers),
 		cmocka_unit_test(test_free_writes_what_is_queued),
+		cmocka_unit_test(test_after_the_stop_a_job_is_refused_and_stays_its_makers),
 		cmocka_unit_test(test_file_that_is_gone_stops_the_acks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
