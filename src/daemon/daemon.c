@@ -100,6 +100,12 @@ static int start_writer(struct daemon *daemon)
 	return writer_new(&options, &daemon->writer);
 }
 
+static void note_request_timeout(struct daemon *daemon, const struct config *config)
+{
+	if (daemon->request_timeout_ms < config->server.request_timeout_ms)
+		daemon->request_timeout_ms = config->server.request_timeout_ms;
+}
+
 static int start_http(struct daemon *daemon)
 {
 	const struct config *config = daemon->config;
@@ -117,6 +123,7 @@ static int start_http(struct daemon *daemon)
 	};
 	int err = http_proxies_parse(&config->server.trusted_proxies, &options.proxies);
 
+	note_request_timeout(daemon, config);
 	return err ? err : http_server_start(&options, &daemon->http);
 }
 
@@ -275,6 +282,7 @@ static void reload(struct daemon *daemon)
 	if (config_restart_keys(daemon->config, next, &keys) == 0 && keys.len)
 		log_message(MESSAGE_RESTART_NEEDED, NULL,
 			    "reloaded, but these keys need a restart: %s", keys.data);
+	note_request_timeout(daemon, next);
 	http_server_reload(daemon->http, endpoints, &proxies,
 			   next->server.request_timeout_ms * 1000, next->server.max_body_bytes,
 			   next->server.callback_log_rate);
@@ -374,7 +382,7 @@ static void drain(struct daemon *daemon)
 	const struct timespec round = {.tv_nsec = 10 * 1000000L};
 	int64_t deadline_us = clock_elapsed_us(daemon->clock) + DRAIN_EXTRA_US +
 			      daemon->config->server.commit_timeout_ms * 1000 +
-			      daemon->config->server.request_timeout_ms * 1000;
+			      daemon->request_timeout_ms * 1000;
 	int64_t out_since_us = 0;
 
 	service_stopping();

@@ -28,6 +28,8 @@ struct daemon {
 	struct http_server *http;
 	struct control *control;
 	struct admin_server *admin;
+	/* The longest since the start: a request that is under way may have begun with it. */
+	int64_t request_timeout_ms;
 	bool draining;
 	int64_t latest_ms; /* the latest wall time seen; atomic */
 	int64_t latest_us; /* when; the main thread's */

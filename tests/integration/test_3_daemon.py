@@ -248,6 +248,30 @@ def test_stop_does_not_wait_for_idle_connections(make_daemon):
         connection.close()
 
 
+def test_stop_gives_a_request_the_time_that_a_reload_gave_it(make_daemon):
+    short = {"request_timeout": "100ms", "commit_timeout": "100ms"}
+    daemon = make_daemon(server=short).init().start()
+    daemon.configure(server={**short, "request_timeout": "30s"})
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.notified("READY")
+    connection = daemon.connect()
+    body = body_of(callback("patient"))
+    connection.send(request(PATH, b"", {"Expect": "100-continue"}, length=len(body)))
+    # The head has been read: it is no idle connection.
+    assert connection.sock.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    daemon.process.send_signal(signal.SIGTERM)
+    # Longer than a stop waits for the requests of the time before the reload.
+    connection.sock.settimeout(2.6)
+    with pytest.raises(socket.timeout):
+        connection.sock.recv(1)
+    connection.sock.settimeout(20)
+    connection.send(body)
+    assert connection.reply().status == 200
+    connection.close()
+    assert daemon.wait_exit() == 0
+    assert daemon.state("patient")[0] == 20
+
+
 def test_sigint_is_a_clean_stop(make_daemon):
     daemon = make_daemon().init().start()
     assert daemon.stop(signal.SIGINT) == 0
