@@ -400,6 +400,14 @@ def test_a_held_one_whose_url_had_no_token_is_not_taken_by_it(telling):
     assert "without a token" in text and "signature = required" in text
 
 
+def test_nobody_had_the_token_of_an_endpoint_that_has_none(asked):
+    body = body_of(callback()).decode()
+    text = page(asked, "--body", "-", "--endpoint", "test", stdin=body, code=1)
+    assert "without a token" in text and "with the endpoint's token" not in text
+    text = page(asked, "--body", "-", "--endpoint", "shansong", stdin=body)
+    assert "with the endpoint's token" in text and "without a token" not in text
+
+
 def test_the_machine_is_asked_anew_and_a_difference_is_said(telling):
     post(telling, callback(), callback(status=30, sub=1, time_text="2025-05-30 17:00:00"))
     telling.stop()
