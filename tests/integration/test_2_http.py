@@ -299,7 +299,7 @@ def test_unix_socket_serves_with_its_mode(make_daemon):
 
 @pytest.mark.parametrize("connections", [127, 128, 129, 255, 256, 257, 511, 512])
 def test_no_stall_with_so_many_busy_connections(served, connections):
-    """Where the library waits by itself exactly 128, 256 or 512 of them bring it to a standstill."""
+    """Where the library waits by itself exactly 128, 256 or 512 of them stop it."""
     rounds = 4
     opened = [Connection(served.address) for _ in range(connections)]
     for r in range(rounds):
