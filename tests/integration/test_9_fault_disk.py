@@ -183,11 +183,13 @@ def test_head_file_harmed_under_the_daemon_is_there_again_within_seconds(make_da
     daemon = make_daemon().init().start()
     acks = Acks(daemon)
     assert acks.post() == 200
-    inode = os.stat(daemon.store + ".head").st_ino
-    harm(daemon.store + ".head")
-    wait_until(lambda: os.path.exists(daemon.store + ".head")
-               and os.stat(daemon.store + ".head").st_ino != inode
-               and "was made anew" in daemon.log_text())
+    # Kept open, so that its number is not given to the new one.
+    with open(daemon.store + ".head", "rb") as old:
+        inode = os.fstat(old.fileno()).st_ino
+        harm(daemon.store + ".head")
+        wait_until(lambda: os.path.exists(daemon.store + ".head")
+                   and os.stat(daemon.store + ".head").st_ino != inode
+                   and "was made anew" in daemon.log_text())
     assert acks.post() == 200
     assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
     # What was acknowledged before the harm is still vouched for: without its log it is missed.
