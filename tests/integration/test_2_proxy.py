@@ -256,7 +256,7 @@ def test_haproxy_reaches_the_socket_by_the_group_of_its_configuration(make_proxy
     os.chown(proxy.seen.path, 0, group.gr_gid)
     os.chmod(proxy.seen.path, 0o660)
     # pytest's own directories are closed to others.
-    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+    for directory in (tmp_path, *list(tmp_path.parents)[:3]):
         os.chmod(directory, 0o711)
     assert proxy.send(request(PATH, b"{}")).status == 200
     os.chown(proxy.seen.path, 0, 0)
