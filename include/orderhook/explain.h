@@ -12,8 +12,16 @@
 /* A longer signed value is cut in what is shown. */
 #define EXPLAIN_VALUE_BYTES_MAX 8192
 
+/* A delivery as it was kept, or as it would come. */
+struct explain_delivery {
+	struct slice head; /* request line and headers, as they are stored */
+	struct slice body;
+	int64_t received_ms;
+	bool url_token; /* it came by the URL with the right token, if the endpoint has one */
+};
+
 /*
- * delivery is read as ingest() does, its trace is not used. Values of the body are in the object as
+ * given is read as ingest() does. Values of the body are in the object as
  * they came: masking is for whoever shows them. Members:
  *   endpoint, received, url_token (true, false), outcome ("accepted" or the key of an error), text,
  *   auth ("signed", "token"; null when refused), checks {step: {result, text}}, given, signed
@@ -22,4 +30,4 @@
  * -ERR_NOMEM, -ERR_TOO_LONG.
  */
 int explain(const struct endpoint_set *endpoints, const struct endpoint *endpoint,
-	    const struct delivery *delivery, struct buf *out);
+	    const struct explain_delivery *given, struct buf *out);

@@ -106,7 +106,15 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
+	/* Called now and then during what takes long, so that whoever watches over the writer sees
+	 * that it is at work; NULL: nobody does. */
+	void (*at_work)(void *context);
+	void *at_work_context;
 };
+
+/* Whether a store that failed so must not be written again: a sync may be lost, the file is not the
+ * one it was, or what is in it is not to be trusted. A full disk and a held lock pass. */
+bool store_is_final(int err);
 
 /* Makes a new store. -ERR_STORE_EXISTS when there is a file, even an empty one. */
 int store_create(const char *path, const char *environment, struct buf *problem);

@@ -10,29 +10,19 @@
 
 #include "control_private.h"
 #include "orderhook/err.h"
+#include "orderhook/id_list.h"
 #include "orderhook/rejudge.h"
 
 struct application {
-	int64_t *ids; /* owned */
-	size_t n;
-	size_t cap;
+	struct id_list orders;
 	int64_t written;
 };
 
-static int take_id(void *context, int64_t number)
+static int take_id(void *context, int64_t id)
 {
 	struct application *application = context;
 
-	if (application->n == application->cap) {
-		size_t cap = application->cap ? 2 * application->cap : 64;
-		int64_t *ids = reallocarray(application->ids, cap, sizeof(*ids));
-		if (!ids)
-			return -ERR_NOMEM;
-		application->ids = ids;
-		application->cap = cap;
-	}
-	application->ids[application->n++] = number;
-	return 0;
+	return id_list_add(&application->orders, id);
 }
 
 static int begin(struct control_call *call, const struct json_object *request)
@@ -52,7 +42,8 @@ static int step(struct control_call *call, struct store *store)
 {
 	struct application *application = call->state;
 
-	return rejudge_apply(store, application->ids, application->n, &application->written);
+	return rejudge_apply(store, application->orders.ids, application->orders.n,
+			     &application->written);
 }
 
 static int answer(struct control_call *call, int outcome)
@@ -70,7 +61,7 @@ static void release(struct control_call *call)
 	struct application *application = call->state;
 
 	if (application)
-		free(application->ids);
+		id_list_release(&application->orders);
 	free(application);
 }
 

@@ -10,7 +10,6 @@
 #include "control_private.h"
 #include "orderhook/err.h"
 #include "orderhook/explain.h"
-#include "orderhook/stored_delivery.h"
 
 #define NAME_BYTES 65
 
@@ -60,22 +59,18 @@ static int answer(struct control_call *call, const struct request *request)
 {
 	const struct endpoint *endpoint =
 		endpoint_set_find(call->endpoints, slice_of(request->endpoint));
-	struct delivery delivery = {.body = buf_slice(&request->body),
-				    .received_ms = request->received_ms,
-				    .source = EVENT_CALLBACK};
+	const struct explain_delivery given = {.head = buf_slice(&request->head),
+					       .body = buf_slice(&request->body),
+					       .received_ms = request->received_ms,
+					       .url_token = request->url_token};
 	int err;
 
 	if (!endpoint)
 		return control_refuse(call, 400, -ERR_PATH,
 				      "the daemon has no endpoint of that name; reload it, if the "
 				      "configuration has one");
-	/* Where there is no token nobody can have had the right one. */
-	delivery.token_ok = request->url_token && endpoint->token.bytes;
-	stored_delivery_head(buf_slice(&request->head), &delivery);
-	if (!delivery.body.at)
-		delivery.body = SLICE("");
 	call->status = 200;
-	err = explain(call->endpoints, endpoint, &delivery, &call->answer);
+	err = explain(call->endpoints, endpoint, &given, &call->answer);
 	if (!err)
 		err = buf_add_char(&call->answer, '\n');
 	snprintf(call->what, sizeof(call->what), "a delivery of endpoint %s: %s", endpoint->name,

@@ -11,6 +11,7 @@
 #include "orderhook/clock.h"
 #include "orderhook/err.h"
 #include "orderhook/ingest.h"
+#include "orderhook/stored_delivery.h"
 
 #define SCRATCH_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define MISTAKES_KEY_BYTES 256
@@ -295,21 +296,28 @@ static int add_outcome(struct buf *out, const struct endpoint *endpoint,
 }
 
 int explain(const struct endpoint_set *endpoints, const struct endpoint *endpoint,
-	    const struct delivery *delivery, struct buf *out)
+	    const struct explain_delivery *given, struct buf *out)
 {
 	BUF_AUTO struct buf scratch = BUF_INIT(SCRATCH_BYTES_MAX);
 	BUF_AUTO struct buf searched = BUF_INIT(SCRATCH_BYTES_MAX);
 	struct trace trace = {.n_params = 0};
-	struct delivery traced = *delivery;
+	struct delivery delivery = {.body = given->body.at ? given->body : SLICE(""),
+				    .received_ms = given->received_ms,
+				    .source = EVENT_CALLBACK};
+	struct delivery traced;
 	struct event event;
 	int refusal;
 	int err;
 
+	/* Where there is no token nobody can have had the right one. */
+	delivery.token_ok = given->url_token && endpoint->token.bytes;
+	stored_delivery_head(given->head, &delivery);
+	traced = delivery;
 	traced.trace = &trace;
 	refusal = ingest(endpoint, &traced, &scratch, &event);
 	if (refusal == -ERR_NOMEM || refusal == -ERR_INTERNAL)
 		return refusal;
-	err = add_outcome(out, endpoint, delivery, &event, refusal);
+	err = add_outcome(out, endpoint, &delivery, &event, refusal);
 	if (!err)
 		err = add_checks(out, &trace);
 	if (!err)
@@ -319,9 +327,9 @@ int explain(const struct endpoint_set *endpoints, const struct endpoint *endpoin
 	if (!err)
 		err = add_expected(out, endpoint, &trace);
 	if (!err)
-		err = add_hmac(out, endpoint, delivery);
+		err = add_hmac(out, endpoint, &delivery);
 	if (!err)
-		err = add_matches(out, endpoints, endpoint, delivery, &searched);
+		err = add_matches(out, endpoints, endpoint, &delivery, &searched);
 	if (!err)
 		err = refusal ? add_literal(out, "event", "null") : add_event(out, &event);
 	return close_object(out, err);

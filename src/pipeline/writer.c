@@ -213,7 +213,7 @@ static void run_call(struct writer *writer, bool busy)
 		return;
 	err = call_queue_run(&writer->calls, writer->options.store, atomic_load(&writer->failure),
 			     busy);
-	if (writer_is_final(err) && !atomic_load(&writer->failure))
+	if (store_is_final(err) && !atomic_load(&writer->failure))
 		writer_note_failure(writer, err);
 }
 
@@ -221,6 +221,13 @@ static void run_call(struct writer *writer, bool busy)
 static void note_pace(struct writer *writer, int64_t took_us)
 {
 	writer->batch_us = writer->batch_us ? (writer->batch_us * 7 + took_us) / 8 : took_us;
+}
+
+static void note_progress(void *context)
+{
+	struct writer *writer = context;
+
+	atomic_store(&writer->progress_us, clock_elapsed_us(writer->options.clock));
 }
 
 static void *writer_run(void *arg)
@@ -251,7 +258,7 @@ static void *writer_run(void *arg)
 		for (size_t i = 0; i < n; i++)
 			complete(writer->batch[i]);
 		run_call(writer, n > 0);
-		atomic_store(&writer->progress_us, clock_elapsed_us(writer->options.clock));
+		note_progress(writer);
 		pthread_mutex_lock(&writer->lock);
 	}
 	pthread_mutex_unlock(&writer->lock);
@@ -393,6 +400,7 @@ static int start_thread(struct writer *writer)
 
 static void writer_free_memory(struct writer *writer)
 {
+	writer->options.store->at_work = NULL;
 	hold_queue_release(&writer->refused);
 	call_queue_release(&writer->calls);
 	free(writer->batch);
@@ -413,7 +421,9 @@ int writer_new(const struct writer_options *options, struct writer **ret)
 	writer->items = calloc(options->batch_limit, sizeof(struct store_item *));
 	hold_queue_init(&writer->refused, clock_elapsed_us(options->clock));
 	call_queue_init(&writer->calls, options->clock);
-	atomic_store(&writer->progress_us, clock_elapsed_us(options->clock));
+	note_progress(writer);
+	options->store->at_work = note_progress;
+	options->store->at_work_context = writer;
 	if (writer->batch && writer->items)
 		err = start_thread(writer);
 	if (err) {

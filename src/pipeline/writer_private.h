@@ -38,9 +38,8 @@ struct writer {
 	_Atomic int64_t progress_us;
 };
 
-/* writer_upkeep.c, for the writer's thread. True for a failure that does not pass by itself. */
-bool writer_is_final(int err);
-/* Says that a batch or a call failed; a final failure is the writer's last. */
+/* writer_upkeep.c, for the writer's thread. Says that a batch or a call failed; a final failure is
+ * the writer's last. */
 void writer_note_failure(struct writer *writer, int err);
 /* At least every second: is the file still ours, and what do the gauges say. */
 void writer_housekeep(struct writer *writer, int64_t now_us);

@@ -12,15 +12,9 @@
 #define WAL_ALARM_BYTES (64 * 1024 * 1024)
 #define WAL_ALARM_EVERY_US 60000000
 
-bool writer_is_final(int err)
-{
-	return err == -ERR_STORE_IO || err == -ERR_STORE_MOVED || err == -ERR_STORE_CORRUPT ||
-	       err == -ERR_INTERNAL;
-}
-
 void writer_note_failure(struct writer *writer, int err)
 {
-	if (!writer_is_final(err)) {
+	if (!store_is_final(err)) {
 		log_message(MESSAGE_BATCH_REFUSED, NULL,
 			    "store: batch refused: %s (%s); callers are asked to retry",
 			    err_text(err), store_problem(writer->options.store));
@@ -61,7 +55,7 @@ static int try_again(struct writer *writer)
 	if (!err)
 		return 0;
 	err = store->ops->touch(store);
-	if (!err || writer_is_final(err)) {
+	if (!err || store_is_final(err)) {
 		atomic_store(&writer->trouble, 0);
 		return err;
 	}

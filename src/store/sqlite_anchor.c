@@ -85,15 +85,15 @@ static int add_range(struct sqlite_store *store, struct range *range)
 	return statement_run(&store->connection, statement);
 }
 
-int anchor_events(struct sqlite_store *store, const struct numbers *event_ids)
+int anchor_events(struct sqlite_store *store, const struct id_list *event_ids)
 {
 	int err = 0;
 
 	for (size_t i = 0; i < event_ids->n && !err;) {
-		struct range range = {.first = event_ids->at[i]};
-		while (i + 1 < event_ids->n && event_ids->at[i + 1] == event_ids->at[i] + 1)
+		struct range range = {.first = event_ids->ids[i]};
+		while (i + 1 < event_ids->n && event_ids->ids[i + 1] == event_ids->ids[i] + 1)
 			i++;
-		range.last = event_ids->at[i++];
+		range.last = event_ids->ids[i++];
 		err = add_range(store, &range);
 	}
 	return err;

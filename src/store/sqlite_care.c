@@ -40,49 +40,12 @@ int sqlite_store_transact(struct sqlite_store *store,
 	return err ? err : sqlite_store_failed(store, transact(store, work, context));
 }
 
-/* ------------------------------------------------------------------ numbers ------------ */
-
-int numbers_add(struct numbers *numbers, int64_t number)
-{
-	if (numbers->n == numbers->cap) {
-		size_t cap = numbers->cap ? 2 * numbers->cap : 64;
-		int64_t *at = reallocarray(numbers->at, cap, sizeof(*at));
-		if (!at)
-			return -ERR_NOMEM;
-		numbers->at = at;
-		numbers->cap = cap;
-	}
-	numbers->at[numbers->n++] = number;
-	return 0;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const int64_t *x = a;
-	const int64_t *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-void numbers_sort(struct numbers *numbers)
-{
-	if (numbers->n)
-		qsort(numbers->at, numbers->n, sizeof(*numbers->at), compare);
-}
-
-void numbers_release(struct numbers *numbers)
-{
-	free(numbers->at);
-	*numbers = (struct numbers){0};
-}
-
-int numbers_read(struct connection *connection, struct statement *statement,
-		 struct numbers *numbers)
+int id_list_read(struct connection *connection, struct statement *statement, struct id_list *list)
 {
 	int err;
 
 	while ((err = statement_step(connection, statement)) == 1) {
-		err = numbers_add(numbers, sqlite3_column_int64(statement->handle, 0));
+		err = id_list_add(list, sqlite3_column_int64(statement->handle, 0));
 		if (err)
 			break;
 	}

@@ -1,6 +1,7 @@
 /* What prune, erase and apply share: one transaction each, lists of numbers, the files' traces. */
 #pragma once
 
+#include "orderhook/id_list.h"
 #include "orderhook/store_care.h"
 #include "sqlite_private.h"
 
@@ -11,23 +12,12 @@
 int sqlite_store_transact(struct sqlite_store *store,
 			  int (*work)(struct sqlite_store *store, void *context), void *context);
 
-/* All zero is empty. */
-struct numbers {
-	int64_t *at; /* owned */
-	size_t n;
-	size_t cap;
-};
-
-int numbers_add(struct numbers *numbers, int64_t number); /* -ERR_NOMEM */
-void numbers_sort(struct numbers *numbers);
-void numbers_release(struct numbers *numbers);
 /* Adds what a statement's first column has, row by row, and resets it. */
-int numbers_read(struct connection *connection, struct statement *statement,
-		 struct numbers *numbers);
+int id_list_read(struct connection *connection, struct statement *statement, struct id_list *list);
 
 /* Inside a transaction, before they are removed: these events, sorted, become ranges of anchor,
  * joined with those that adjoin. */
-int anchor_events(struct sqlite_store *store, const struct numbers *event_ids);
+int anchor_events(struct sqlite_store *store, const struct id_list *event_ids);
 
 /*
  * Takes out of both files what no row has any more: copies the whole log into the database and

@@ -73,7 +73,7 @@ static int page_of_window(struct store_cursor *cursor)
 		cursor->window.after = cursor->window.to;
 	else if (!err)
 		err = cursor_go_on(cursor, list.ids[CURSOR_PAGE_ROWS - 1]);
-	free(list.ids);
+	id_list_release(&list);
 	return err;
 }
 
@@ -207,7 +207,7 @@ void store_cursor_close(struct store_cursor *cursor)
 {
 	if (!cursor)
 		return;
-	free(cursor->picked.ids);
+	id_list_release(&cursor->picked);
 	free(cursor->order);
 	free(cursor->shop_id);
 	free(cursor->endpoint);

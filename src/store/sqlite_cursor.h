@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "orderhook/id_list.h"
 #include "sqlite_private.h"
 
 #define CURSOR_PAGE_ROWS 64
@@ -18,12 +19,6 @@ struct cell {
 struct window {
 	int64_t after;
 	int64_t to;
-};
-
-struct id_list {
-	int64_t *ids; /* owned */
-	size_t n;
-	size_t cap;
 };
 
 struct store_cursor {

@@ -36,12 +36,12 @@ enum other_column {
 
 struct erase {
 	const char *order;
-	struct numbers orders;
+	struct id_list orders;
 	/* What the orders are called by: the issOrderNo of each, and the orderNo where no other
 	 * order has it. */
 	struct name *names; /* owned */
 	size_t n_names;
-	struct numbers ids; /* scratch */
+	struct id_list ids; /* scratch */
 	struct store_erased counts;
 };
 
@@ -111,9 +111,9 @@ static int erase_picked(struct sqlite_store *store, struct erase *erase,
 	int err = 0;
 
 	for (size_t i = 0; i < erase->ids.n && !err; i++) {
-		err = erase_event(store, update, erase->ids.at[i]);
+		err = erase_event(store, update, erase->ids.ids[i]);
 		if (err == -ERR_EVIDENCE)
-			erase->counts.event_id = erase->ids.at[i];
+			erase->counts.event_id = erase->ids.ids[i];
 	}
 	return err;
 }
@@ -132,7 +132,7 @@ static int erase_events_of(struct sqlite_store *store, struct erase *erase, int6
 		if (sqlite3_column_int(statement->handle, OF_ERASED))
 			erase->counts.events_before++;
 		else
-			err = numbers_add(&erase->ids,
+			err = id_list_add(&erase->ids,
 					  sqlite3_column_int64(statement->handle, OF_EVENT_ID));
 		if (err)
 			break;
@@ -173,13 +173,13 @@ static int erase_order(struct sqlite_store *store, struct erase *erase, int64_t 
 
 /* ------------------------------------------------------------------ their names -------- */
 
-static int find_called(struct sqlite_store *store, const char *order, struct numbers *ret)
+static int find_called(struct sqlite_store *store, const char *order, struct id_list *ret)
 {
 	struct statement *statement = &store->statements[W_orders_called];
 
 	ret->n = 0;
 	bind_text(statement, P_order, order);
-	return numbers_read(&store->connection, statement, ret);
+	return id_list_read(&store->connection, statement, ret);
 }
 
 static int add_name(struct erase *erase, const char text[EVENT_ID_BYTES_MAX + 1])
@@ -203,7 +203,7 @@ static bool all_are_erased(const struct erase *erase)
 	for (size_t i = 0; i < erase->ids.n; i++) {
 		bool found = false;
 		for (size_t k = 0; k < erase->orders.n; k++)
-			found |= erase->orders.at[k] == erase->ids.at[i];
+			found |= erase->orders.ids[k] == erase->ids.ids[i];
 		if (!found)
 			return false;
 	}
@@ -217,7 +217,7 @@ static int take_names(struct sqlite_store *store, struct erase *erase)
 
 	for (size_t i = 0; i < erase->orders.n && !err; i++) {
 		struct named_order order;
-		err = read_order(store, erase->orders.at[i], &order);
+		err = read_order(store, erase->orders.ids[i], &order);
 		if (err)
 			break;
 		erase->counts.moving += !order_status_rests(order.row.known.state.status);
@@ -260,7 +260,7 @@ static int erase_others(struct sqlite_store *store, struct erase *erase)
 		bool named = false;
 		for (int i = OTHER_ISS_ORDER_NO; i <= OTHER_BODY; i++)
 			named |= names_any(erase, column_slice(row, i));
-		err = named ? numbers_add(&erase->ids, sqlite3_column_int64(row, OTHER_EVENT_ID))
+		err = named ? id_list_add(&erase->ids, sqlite3_column_int64(row, OTHER_EVENT_ID))
 			    : 0;
 		if (err)
 			break;
@@ -281,7 +281,7 @@ static int erase_held(struct sqlite_store *store, struct erase *erase)
 	while ((err = statement_step(&store->connection, statement)) == 1) {
 		bool named = names_any(erase, column_slice(statement->handle, 1)) ||
 			     names_any(erase, column_slice(statement->handle, 2));
-		err = named ? numbers_add(&erase->ids, sqlite3_column_int64(statement->handle, 0))
+		err = named ? id_list_add(&erase->ids, sqlite3_column_int64(statement->handle, 0))
 			    : 0;
 		if (err)
 			break;
@@ -289,7 +289,7 @@ static int erase_held(struct sqlite_store *store, struct erase *erase)
 	statement_reset(statement);
 	statement = &store->statements[W_delete_held];
 	for (size_t i = 0; i < erase->ids.n && !err; i++) {
-		bind_int(statement, P_held_id, erase->ids.at[i]);
+		bind_int(statement, P_held_id, erase->ids.ids[i]);
 		err = statement_run(&store->connection, statement);
 	}
 	erase->counts.held = (int64_t)erase->ids.n;
@@ -306,7 +306,7 @@ static int erase_all(struct sqlite_store *store, void *context)
 	if (!err)
 		err = take_names(store, erase);
 	for (size_t i = 0; i < erase->orders.n && !err; i++)
-		err = erase_order(store, erase, erase->orders.at[i]);
+		err = erase_order(store, erase, erase->orders.ids[i]);
 	if (!err)
 		err = erase_others(store, erase);
 	return err ? err : erase_held(store, erase);
@@ -322,8 +322,8 @@ int sqlite_store_erase(struct store *base, const char *order, struct store_erase
 		store->ring.known = false;
 	if (!err || err == -ERR_EVIDENCE)
 		*ret = erase.counts;
-	numbers_release(&erase.orders);
-	numbers_release(&erase.ids);
+	id_list_release(&erase.orders);
+	id_list_release(&erase.ids);
 	free(erase.names);
 	if (err)
 		return err;

@@ -1,5 +1,5 @@
 /* A VFS that writes the frames of a transaction to the log with one call instead of two for each.
- * docs/decisions/0008-gathered-log.md has the reasons. */
+ * docs/decisions/0006-gathered-log.md has the reasons. */
 #pragma once
 
 #include <sqlite3.h>

@@ -21,7 +21,7 @@
 #include "sqlite_cursor.h"
 
 #define ORDER_WINDOW 8192
-#define IDS_FIRST_CAP 128
+#define KEYS_FIRST_CAP 128
 
 struct key_list {
 	struct order_event *keys; /* owned */
@@ -31,32 +31,9 @@ struct key_list {
 
 /* ------------------------------------------------------------------ lists -------------- */
 
-static int id_list_add(struct id_list *list, int64_t id)
-{
-	if (list->n == list->cap) {
-		size_t cap = list->cap ? list->cap * 2 : IDS_FIRST_CAP;
-		int64_t *ids = reallocarray(list->ids, cap, sizeof(*ids));
-		if (!ids)
-			return -ERR_NOMEM;
-		list->ids = ids;
-		list->cap = cap;
-	}
-	list->ids[list->n++] = id;
-	return 0;
-}
-
-static void id_list_reverse(struct id_list *list)
-{
-	for (size_t i = 0, j = list->n; i + 1 < j; i++) {
-		int64_t id = list->ids[i];
-		list->ids[i] = list->ids[--j];
-		list->ids[j] = id;
-	}
-}
-
 static int key_list_reserve(struct key_list *list)
 {
-	size_t cap = list->cap ? list->cap * 2 : IDS_FIRST_CAP;
+	size_t cap = list->cap ? list->cap * 2 : KEYS_FIRST_CAP;
 	struct order_event *keys;
 
 	if (list->n < list->cap)

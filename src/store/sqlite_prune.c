@@ -48,16 +48,16 @@ struct prune {
 	int64_t newest;              /* event */
 	struct store_prune_place place;
 	struct store_pruned counts;
-	struct numbers ids;    /* orders, other events or refused deliveries that go */
-	struct numbers events; /* of these orders */
+	struct id_list ids;    /* orders, other events or refused deliveries that go */
+	struct id_list events; /* of these orders */
 	int64_t orders_in[EVENT_STATUS_MAX + 1]; /* of those that go */
 	bool more;                               /* the part is not at its end */
 };
 
 static void prune_release(struct prune *prune)
 {
-	numbers_release(&prune->ids);
-	numbers_release(&prune->events);
+	id_list_release(&prune->ids);
+	id_list_release(&prune->events);
 }
 
 /* ------------------------------------------------------------------ what goes ---------- */
@@ -106,7 +106,7 @@ static int take_order(struct prune *prune, int64_t order_id)
 		int64_t id = sqlite3_column_int64(prune->events_of->handle, ROW_ID);
 		newest |= id == prune->newest;
 		bytes += sqlite3_column_int64(prune->events_of->handle, EVENTS_OF_BYTES);
-		err = numbers_add(&prune->events, id);
+		err = id_list_add(&prune->events, id);
 		if (err)
 			break;
 	}
@@ -122,7 +122,7 @@ static int take_order(struct prune *prune, int64_t order_id)
 	prune->counts.orders++;
 	prune->counts.events += (int64_t)(prune->events.n - n_before);
 	prune->counts.bytes += bytes;
-	return numbers_add(&prune->ids, order_id);
+	return id_list_add(&prune->ids, order_id);
 }
 
 static int take_sized(struct prune *prune, int64_t id)
@@ -138,7 +138,7 @@ static int take_sized(struct prune *prune, int64_t id)
 	prune->counts.others += prune->place.part == PART_OTHERS;
 	prune->counts.held += prune->place.part == PART_HELD;
 	prune->counts.bytes += sqlite3_column_int64(row, ROW_BYTES);
-	return numbers_add(&prune->ids, id);
+	return id_list_add(&prune->ids, id);
 }
 
 /* Looks at a page of rows behind the place, and moves the place. */
@@ -188,13 +188,13 @@ static void finish_step(const struct prune *prune, struct store_prune_place *pla
 /* ------------------------------------------------------------------ the writer --------- */
 
 static int remove_all(struct sqlite_store *store, enum writer_statement which, enum param param,
-		      const struct numbers *ids)
+		      const struct id_list *ids)
 {
 	struct statement *statement = &store->statements[which];
 	int err = 0;
 
 	for (size_t i = 0; i < ids->n && !err; i++) {
-		bind_int(statement, param, ids->at[i]);
+		bind_int(statement, param, ids->ids[i]);
 		err = statement_run(&store->connection, statement);
 	}
 	return err;
@@ -206,7 +206,7 @@ static int remove_orders(struct sqlite_store *store, struct prune *prune)
 
 	for (int status = 0; status <= EVENT_STATUS_MAX; status++)
 		store->tally.orders[status] -= prune->orders_in[status];
-	numbers_sort(&prune->events);
+	id_list_sort(&prune->events);
 	err = anchor_events(store, &prune->events);
 	if (!err)
 		err = remove_all(store, W_delete_events, P_order_id, &prune->ids);

@@ -75,7 +75,8 @@ static int clear_page(sqlite3_file *file, int64_t offset, uint8_t *page, size_t 
 				      offset + (int64_t)gap.from);
 }
 
-static int clear_gaps(sqlite3_file *file, uint8_t *pages, size_t page_bytes, int64_t bytes)
+static int clear_gaps(struct store *store, sqlite3_file *file, uint8_t *pages, size_t page_bytes,
+		      int64_t bytes)
 {
 	int64_t step = (int64_t)page_bytes * PAGES_AT_ONCE;
 	int code = SQLITE_OK;
@@ -85,6 +86,8 @@ static int clear_gaps(sqlite3_file *file, uint8_t *pages, size_t page_bytes, int
 		code = file->pMethods->xRead(file, pages, (int)n, at);
 		for (int64_t i = 0; i < n && code == SQLITE_OK; i += (int64_t)page_bytes)
 			code = clear_page(file, at + i, pages + i, page_bytes);
+		if (store->at_work)
+			store->at_work(store->at_work_context);
 	}
 	return code == SQLITE_OK ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) : code;
 }
@@ -107,7 +110,7 @@ static int scrub_database(struct sqlite_store *store, sqlite3_file *file, size_t
 	pages = malloc(page_bytes * PAGES_AT_ONCE);
 	if (!pages)
 		return -ERR_NOMEM;
-	code = clear_gaps(file, pages, page_bytes, bytes);
+	code = clear_gaps(&store->store, file, pages, page_bytes, bytes);
 	free(pages);
 	sqlite3_db_release_memory(store->connection.db);
 	return code == SQLITE_OK ? 0 : connection_fail(&store->connection, code, "scrub");

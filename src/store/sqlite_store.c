@@ -25,8 +25,7 @@ int sqlite_store_failed(struct sqlite_store *store, int err)
 {
 	if (err == -ERR_STORE_IO)
 		sqlite_log_cut(store);
-	if (err == -ERR_STORE_IO || err == -ERR_STORE_CORRUPT || err == -ERR_STORE_MOVED ||
-	    err == -ERR_INTERNAL)
+	if (store_is_final(err))
 		store->failed = err;
 	return err;
 }

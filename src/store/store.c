@@ -4,6 +4,14 @@
  */
 #include "orderhook/store.h"
 
+#include "orderhook/err.h"
+
+bool store_is_final(int err)
+{
+	return err == -ERR_STORE_IO || err == -ERR_STORE_MOVED || err == -ERR_STORE_CORRUPT ||
+	       err == -ERR_INTERNAL;
+}
+
 void store_close(struct store *store)
 {
 	if (store)

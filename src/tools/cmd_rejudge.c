@@ -12,6 +12,7 @@
 #include "orderhook/clock.h"
 #include "orderhook/control.h"
 #include "orderhook/err.h"
+#include "orderhook/id_list.h"
 #include "orderhook/rejudge.h"
 
 #define REQUEST_BYTES ((size_t)4 * 1024 * 1024)
@@ -151,24 +152,8 @@ struct findings {
 	int64_t orders;
 	int64_t events;
 	int64_t erased; /* orders that were passed over */
-	int64_t *wrong; /* owned */
-	size_t n_wrong;
-	size_t cap;
+	struct id_list wrong;
 };
-
-static int add_wrong(struct findings *findings, int64_t order_id)
-{
-	if (findings->n_wrong == findings->cap) {
-		size_t cap = findings->cap ? 2 * findings->cap : 64;
-		int64_t *wrong = reallocarray(findings->wrong, cap, sizeof(*wrong));
-		if (!wrong)
-			return -ERR_NOMEM;
-		findings->wrong = wrong;
-		findings->cap = cap;
-	}
-	findings->wrong[findings->n_wrong++] = order_id;
-	return 0;
-}
 
 static int compare_all(struct store_reader *reader, struct list *list, struct findings *findings)
 {
@@ -183,7 +168,7 @@ static int compare_all(struct store_reader *reader, struct list *list, struct fi
 			continue;
 		err = rejudge_order(order_machine_v5(), &history, &rejudged);
 		if (!err && compare(list, &history, &rejudged))
-			err = add_wrong(findings, history.order_id);
+			err = id_list_add(&findings->wrong, history.order_id);
 		findings->orders++;
 		findings->events += (int64_t)history.n;
 	}
@@ -201,15 +186,15 @@ static int ask(struct tool *tool, const struct findings *findings, int64_t *ret_
 	struct json_object members;
 	int err = buf_add_string(&request, "{\"orders\":\"");
 
-	for (size_t i = 0; i < findings->n_wrong && !err; i++)
-		err = buf_addf(&request, "%s%" PRId64, i ? " " : "", findings->wrong[i]);
+	for (size_t i = 0; i < findings->wrong.n && !err; i++)
+		err = buf_addf(&request, "%s%" PRId64, i ? " " : "", findings->wrong.ids[i]);
 	if (!err)
 		err = buf_add_string(&request, "\"}");
 	if (err)
 		return tool_fail(tool, TOOL_REFUSED,
 				 "%zu orders are too many to ask the daemon for; stop it, then try "
 				 "again",
-				 findings->n_wrong);
+				 findings->wrong.n);
 	int code = care_ask(tool, "apply", buf_slice(&request), &answer, &members);
 	if (!code)
 		*ret_orders = care_number(&members, "orders");
@@ -223,7 +208,7 @@ static int apply_here(struct tool *tool, const struct findings *findings, int64_
 
 	if (code)
 		return code;
-	int err = rejudge_apply(store, findings->wrong, findings->n_wrong, ret_orders);
+	int err = rejudge_apply(store, findings->wrong.ids, findings->wrong.n, ret_orders);
 	if (err)
 		code = tool_store_failed(tool, err, store_problem(store));
 	store_close(store);
@@ -274,7 +259,7 @@ static int run(struct tool *tool, enum print_format format, bool applying)
 	struct findings findings = {0};
 	int code = judge_again(tool, format, applying, &findings);
 
-	free(findings.wrong);
+	id_list_release(&findings.wrong);
 	return code;
 }
 

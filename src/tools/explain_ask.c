@@ -9,7 +9,6 @@
 #include "orderhook/control.h"
 #include "orderhook/err.h"
 #include "orderhook/explain.h"
-#include "orderhook/stored_delivery.h"
 
 #define REQUEST_BYTES_MAX ((size_t)96 * 1024 * 1024)
 
@@ -50,9 +49,10 @@ static int explain_here(struct tool *tool, const struct explain_subject *subject
 	struct endpoint_set *endpoints = NULL;
 	const struct endpoint *endpoint;
 	const struct config *config;
-	struct delivery delivery = {.body = buf_slice(&subject->body),
-				    .received_ms = subject->received_ms,
-				    .source = EVENT_CALLBACK};
+	const struct explain_delivery given = {.head = buf_slice(&subject->head),
+					       .body = buf_slice(&subject->body),
+					       .received_ms = subject->received_ms,
+					       .url_token = subject->url_token};
 	int code = tool_config(tool, &config);
 
 	if (code)
@@ -67,11 +67,7 @@ static int explain_here(struct tool *tool, const struct explain_subject *subject
 		code = tool_fail(tool, TOOL_CONFIG, "%s has no [endpoint %s]", config->file,
 				 subject->endpoint);
 	} else {
-		delivery.token_ok = subject->url_token && endpoint->token.bytes;
-		if (!delivery.body.at)
-			delivery.body = SLICE("");
-		stored_delivery_head(buf_slice(&subject->head), &delivery);
-		int err = explain(endpoints, endpoint, &delivery, ret);
+		int err = explain(endpoints, endpoint, &given, ret);
 		if (err)
 			code = tool_fail(tool, TOOL_REFUSED, "%s", err_text(err));
 	}

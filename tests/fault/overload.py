@@ -178,14 +178,13 @@ def raise_descriptor_limit(wanted):
 
 
 def slow_sockets(directory, sockets=5000, timeout_s=30, honest=200):
-    """Four threads: the library goes through all connections of a thread at each of its turns, and
-    accepts one in a turn."""
+    """One thread, as a daemon has it if nobody says otherwise."""
     why = raise_descriptor_limit(sockets + 1000)
     if why:
         return {"skipped": why}
     daemon = Daemon(directory)
     daemon.configure(server={"listen": "127.0.0.1:0", "connection_limit": "8192",
-                             "request_timeout": f"{timeout_s}s", "threads": "4"})
+                             "request_timeout": f"{timeout_s}s"})
     daemon.init().start()
     slow = []
     try:

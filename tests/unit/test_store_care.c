@@ -394,6 +394,22 @@ static void test_bytes_of_an_erased_event_are_told_as_erased(void **state)
 	assert_int_equal(body.len, 0);
 }
 
+static void count(void *context)
+{
+	++*(int *)context;
+}
+
+static void test_erase_says_that_it_is_at_work_while_it_clears_the_file(void **state)
+{
+	struct fixture *f = *state;
+	static int times;
+
+	take_personal(f, "A", 50, 1);
+	f->store->at_work = count;
+	f->store->at_work_context = &times;
+	assert_true(erase(f, "A").orders == 1 && times > 0);
+}
+
 static void test_retry_of_an_erased_event_is_still_a_duplicate(void **state)
 {
 	struct fixture *f = *state;
@@ -763,6 +779,7 @@ int main(void)
 		cmocka_unit_test(test_rule_is_the_one_of_attention),
 		TEST(test_nothing_personal_is_left_in_any_file),
 		TEST(test_bytes_of_an_erased_event_are_told_as_erased),
+		TEST(test_erase_says_that_it_is_at_work_while_it_clears_the_file),
 		TEST(test_retry_of_an_erased_event_is_still_a_duplicate),
 		TEST(test_later_callback_goes_on_from_the_skeleton),
 		TEST(test_every_dispatch_of_an_order_number_is_erased),

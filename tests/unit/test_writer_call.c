@@ -390,6 +390,35 @@ static void test_a_store_that_fails_in_a_call_stops_the_writer(void **state)
 	writer_free(fixture.writer);
 }
 
+/* As the store does in the midst of clearing a large file. */
+static int long_step(struct writer_call *call, struct store *store)
+{
+	struct probe *probe = (struct probe *)call;
+
+	probe->clock->test_elapsed_us += 30000000;
+	store->at_work(store->at_work_context);
+	probe->steps = writer_progress_us(probe->writer) == clock_elapsed_us(probe->clock);
+	return 0;
+}
+
+static void test_a_long_step_that_is_at_work_does_not_look_stuck(void **state)
+{
+	struct fixture fixture;
+	struct probe probe;
+
+	(void)state;
+	start(&fixture);
+	probe = probe_new(&fixture.clock, 1);
+	probe.writer = fixture.writer;
+	probe.call.step = long_step;
+	probe.call.waiter = &probe;
+	assert_int_equal(writer_call(fixture.writer, &probe.call), 0);
+	wait_done(&probe);
+	assert_int_equal(probe.steps, 1);
+	writer_free(fixture.writer);
+	assert_null(fixture.fake.store.at_work);
+}
+
 static void test_a_full_disk_in_a_call_passes(void **state)
 {
 	struct fixture fixture;
@@ -541,6 +570,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_calls_are_refused),
 		cmocka_unit_test(test_callbacks_are_written_between_the_steps_of_a_call),
 		cmocka_unit_test(test_a_store_that_fails_in_a_call_stops_the_writer),
+		cmocka_unit_test(test_a_long_step_that_is_at_work_does_not_look_stuck),
 		cmocka_unit_test(test_a_full_disk_in_a_call_passes),
 		cmocka_unit_test(
 			test_a_callback_wakes_the_writer_from_a_rest_in_which_another_call_came),
