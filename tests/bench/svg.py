@@ -32,8 +32,9 @@ class Panel:
                        f'{value:,.0f}</text>')
         for x in self.xs:
             px, _ = self.at(x, 0)
+            label = f"{x // 1000000} M" if x >= 1000000 else x
             out.append(f'<text x="{px:.1f}" y="{HEIGHT - BOTTOM + 18}" '
-                       f'text-anchor="middle">{x}</text>')
+                       f'text-anchor="middle">{label}</text>')
         out.append(f'<text x="{self.x + self.width / 2}" y="{HEIGHT - 16}" '
                    f'text-anchor="middle">{self.unit}</text>')
         return out
