@@ -258,7 +258,8 @@ bool life_run(struct life *life, struct disk *disk, struct rng *rng)
 	life->migrated_at = NEVER;
 	if (rng_below(rng, 3) == 0) {
 		static const int errors[] = {5 /* EIO */, 28 /* ENOSPC */};
-		disk->fail_at = rng_below(rng, 900);
+		/* A life is about two hundred operations long. */
+		disk->fail_at = rng_below(rng, 240);
 		disk->fail_errno = errors[rng_below(rng, 2)];
 	}
 	if (store_create(POWER_PATH, POWER_ENVIRONMENT, &problem))
