@@ -53,10 +53,7 @@ static int answer(struct control_call *call, int outcome)
 	const struct erasure *erasure = call->state;
 	const struct store_erased *counts = &erasure->counts;
 	const char *key = erasure->err ? err_key(erasure->err) : "erased";
-	const struct {
-		const char *name;
-		int64_t value;
-	} members[] = {
+	const struct control_count members[] = {
 		{"orders", counts->orders},
 		{"events", counts->events},
 		{"events_before", counts->events_before},
@@ -70,8 +67,8 @@ static int answer(struct control_call *call, int outcome)
 	(void)outcome;
 	if (!err && erasure->err == -ERR_TRACES)
 		err = control_add_text(call, "text", slice_of(erasure->problem));
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && !err; i++)
-		err = control_add_int(call, members[i].name, members[i].value);
+	if (!err)
+		err = control_add_counts(call, members, sizeof(members) / sizeof(members[0]));
 	snprintf(call->what, sizeof(call->what), "%s: %lld orders, %lld events", key,
 		 (long long)counts->orders, (long long)counts->events);
 	return err;

@@ -25,6 +25,15 @@ int control_add_int(struct control_call *call, const char *name, int64_t value)
 	return err ? err : buf_addf(&call->answer, "%" PRId64, value);
 }
 
+int control_add_counts(struct control_call *call, const struct control_count *counts, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++)
+		err = control_add_int(call, counts[i].name, counts[i].value);
+	return err;
+}
+
 int control_add_text(struct control_call *call, const char *name, struct slice value)
 {
 	int err = add_name(call, name);

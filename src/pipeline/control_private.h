@@ -35,8 +35,14 @@ int control_refuse(struct control_call *call, int status, int err, const char *f
 /* For a begin() that answers by itself: the object is complete. */
 int control_answered(struct control_call *call);
 
-/* One more member of the answer; the object is opened and closed by control.c. */
+struct control_count {
+	const char *name;
+	int64_t value;
+};
+
+/* One more member of the answer, or several; the object is opened and closed by control.c. */
 int control_add_int(struct control_call *call, const char *name, int64_t value);
+int control_add_counts(struct control_call *call, const struct control_count *counts, size_t n);
 int control_add_text(struct control_call *call, const char *name, struct slice value);
 int control_add_bool(struct control_call *call, const char *name, bool value);
 

@@ -75,10 +75,7 @@ static int answer(struct control_call *call, int outcome)
 {
 	const struct pruning *pruning = call->state;
 	const struct store_pruned *counts = &pruning->counts;
-	const struct {
-		const char *name;
-		int64_t value;
-	} members[] = {
+	const struct control_count members[] = {
 		{"orders", counts->orders},
 		{"events", counts->events},
 		{"others", counts->others},
@@ -90,11 +87,9 @@ static int answer(struct control_call *call, int outcome)
 		{"part", pruning->place.part},
 		{"after_id", pruning->place.after_id},
 	};
-	int err = 0;
+	int err = control_add_counts(call, members, sizeof(members) / sizeof(members[0]));
 
 	(void)outcome;
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]) && !err; i++)
-		err = control_add_int(call, members[i].name, members[i].value);
 	snprintf(call->what, sizeof(call->what),
 		 "%lld orders, %lld events, %lld other events, %lld refused deliveries removed",
 		 (long long)counts->orders, (long long)counts->events, (long long)counts->others,

@@ -1,7 +1,7 @@
 /*
- * What the writer does besides writing: it decides which failures are its last, and looks once a
- * second whether the store's file is still there and whether somebody keeps its log from being
- * used again.
+ * What the writer does besides writing: it tells failures and remembers which was its last, and
+ * looks once a second whether the store's file is still there, whether it can be written again, and
+ * whether somebody keeps its log from being used again.
  */
 #include "orderhook/err.h"
 #include "orderhook/log.h"
