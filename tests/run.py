@@ -6,6 +6,7 @@ real programs), systemd (pytest, the package in a container; a sample of it). T=
 C=case picks cases in them; a name that matches nothing fails.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ PYTHON = sys.executable
 SANITIZED = [f"tests/integration/test_{name}.py" for name in ("1_main_job", "2_http", "3_daemon",
                                                               "3_mixed_load")]
 LANES = 3  # test files at a time
+LONG = os.environ.get("ORDERHOOK_LONG", "0") not in ("", "0")
 SKIPPED = 77  # lint.py's exit code for a check that this machine cannot run
 
 
@@ -92,14 +94,6 @@ def run_corpora(totals, build):
         totals.add(code == 0, f"corpus of fuzz_{name}", out[-4000:] + f"\nexit code {code}")
 
 
-def run_long(totals):
-    """What make check-long has more: the fuzzers, each for FUZZ_SECONDS, and the coverage."""
-    for name in "fuzz", "coverage":
-        out, code = run(["make", name], timeout=86400)
-        print("    " + out.strip().replace("\n", "\n    "), flush=True)
-        totals.add(code == 0, f"make {name}")
-
-
 def run_build(totals, name, arguments, build):
     """Builds a tree of its own; under a sanitizer its tests are run, and a report fails them."""
     goals = ["tests-build", "fuzz-targets"] if name == "asan" else ["tests-build"]
@@ -120,6 +114,19 @@ def tell_skipped(skipped):
               flush=True)
 
 
+def in_words(figures):
+    """Figures as a test records them: text, or JSON, of which only what was found is said."""
+    try:
+        figures = json.loads(figures)
+    except ValueError:
+        return figures
+    plain = [f"{name} {value}" for name, value in figures.items()
+             if not isinstance(value, (dict, list))]
+    inner = [f"{name}: " + ", ".join(f"{key} {value}" for key, value in sorted(members.items()))
+             for name, members in figures.items() if isinstance(members, dict)]
+    return "; ".join([", ".join(plain), *inner]).replace("_", " ")
+
+
 def run_pytest(totals, files, case, build=BUILD, label="", lanes=LANES, env=()):
     report = os.path.join(ROOT, build, "pytest.xml")
     failed_before = totals.failed
@@ -133,7 +140,7 @@ def run_pytest(totals, files, case, build=BUILD, label="", lanes=LANES, env=()):
     if os.path.exists(report):
         os.unlink(report)
     out, code = run(args, {"PYTHONDONTWRITEBYTECODE": "1", "ORDERHOOK_BUILD": build, **dict(env)},
-                    timeout=3600)
+                    timeout=12 * 3600 if LONG else 3600)
     count = 0
     skipped = {}
     if os.path.exists(report):
@@ -145,7 +152,8 @@ def run_pytest(totals, files, case, build=BUILD, label="", lanes=LANES, env=()):
             bad = test.find("failure") if test.find("failure") is not None else test.find("error")
             name = f"{label}{test.get('classname')} {test.get('name')}"
             for figures in test.iterfind("properties/property[@name='figures']"):
-                print(f"    {test.get('name')}: {figures.get('value')}", flush=True)
+                print(f"    {test.get('name')}: {in_words(figures.get('value'))} "
+                      f"({float(test.get('time')):.0f} s)", flush=True)
             totals.add(bad is None, name, (bad.text or "")[-4000:] if bad is not None else "")
             count += 1
     tell_skipped(skipped)
@@ -186,16 +194,13 @@ def main():
         run_build(totals, "asan", ["SANITIZE=address,undefined"], "build/address-undefined")
         step("ThreadSanitizer")
         run_build(totals, "tsan", ["SANITIZE=thread"], "build/thread")
-        if os.environ.get("ORDERHOOK_LONG") == "1":
-            step("fuzzers and coverage")
-            run_long(totals)
     files = test_files("tests/integration", wanted)
     if files:
         step("integration")
         run_pytest(totals, files, case)
     files = [] if os.environ.get("SANITIZE") else test_files("tests/systemd", wanted)
     if files:
-        whole = wanted or os.environ.get("ORDERHOOK_LONG")
+        whole = wanted or LONG
         step("systemd" if whole else "systemd, a sample; `make check-systemd` runs all of it")
         run_pytest(totals, files, case, lanes=1, env={} if whole else {"ORDERHOOK_SAMPLE": "1"})
     if totals.passed + totals.failed == 0:

@@ -22,14 +22,13 @@ import json
 import mmap
 import os
 import random
-import shutil
 import signal
 import struct
 import sys
-import tempfile
 import time
 
 import inject
+import lanes
 from inject import Bench, Violation, serves_or_ends, wait_end
 
 PRELOAD = os.path.join(inject.ROOT, os.environ.get("ORDERHOOK_BUILD", "build"),
@@ -176,66 +175,43 @@ def run_point(bench, point):
 
 
 def points(bench, phases):
-    found = []
-    for phase in phases:
-        found += [Point(phase, n, onwards) for n in range(1, count(bench, phase) + 1)
-                  for onwards in (0, 1)]
-    return found
+    return [Point(phase, n, onwards) for phase in phases
+            for n in range(1, count(bench, phase) + 1) for onwards in (0, 1)]
 
 
 def choose(everything, sample, seed):
-    """As many of each phase, however many it has."""
+    """As many of each phase, however many it has; without a sample all of them, in an order of
+    chance, so that lanes have equal parts."""
     order = random.Random(seed)
+    if not sample:
+        return order.sample(everything, len(everything))
     chosen = []
     for phase in PHASES:
         of_phase = [p for p in everything if p.phase == phase]
-        n = min(len(of_phase), sample // len(PHASES) if sample else len(of_phase))
-        chosen += order.sample(of_phase, n)
+        chosen += order.sample(of_phase, min(len(of_phase), sample // len(PHASES)))
     return chosen
 
 
-def run(sample=0, seed=1, phases=PHASES, tell=None):
-    """Figures; "violations" names each point that broke the promise."""
-    directory = tempfile.mkdtemp(prefix="orderhook-alloc-")
-    bench = AllocBench(directory)
-    figures = {"points": 0, "runs": 0, "acked": 0, "lost": 0, "violations": []}
-    outcomes = collections.Counter()
-    try:
-        everything = points(bench, phases)
-        figures["points"] = len(everything)
-        for point in choose(everything, sample, seed):
-            figures["runs"] += 1
-            before = len(bench.acked)
-            try:
-                outcome = run_point(bench, point)
-                outcomes[outcome] += 1
-                figures["acked"] += len(bench.acked) - before
-            except (Violation, AssertionError, OSError) as why:
-                outcome = f"VIOLATION {why}"
-                figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
-                bench.close()
-                shutil.rmtree(directory)
-                os.mkdir(directory)
-                bench = AllocBench(directory)
-            if tell:
-                tell(f"{' '.join(map(str, point))}: {outcome}")
-    finally:
-        bench.close()
-        shutil.rmtree(directory, ignore_errors=True)
-    figures["outcomes"] = dict(outcomes)
-    return figures
+def run(sample=0, share=1.0, seed=1, phases=PHASES, n_lanes=1, tell=None):
+    """Figures; "violations" names each point that broke the promise. The sample, or without it the
+    share of all points."""
+    everything = inject.enumerate_points(AllocBench, lambda bench: points(bench, phases))
+    chosen = choose(everything, sample, seed)
+    if not sample:
+        chosen = chosen[:inject.share_of(everything, share)]
+    figures = lanes.run([chosen[i::n_lanes] for i in range(n_lanes)],
+                        lambda some: inject.run_points(some, AllocBench, run_point, tell))
+    return {"points": len(everything), **figures}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sample", type=int, default=0, help="so many points; 0: every one")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--phase", action="append", choices=PHASES)
-    parser.add_argument("-v", action="store_true", help="a line for each point")
+    inject.add_options(parser)
     options = parser.parse_args()
     began = time.monotonic()
-    figures = run(options.sample, options.seed, options.phase or PHASES,
-                  (lambda line: print(line, file=sys.stderr, flush=True)) if options.v else None)
+    figures = run(options.sample, seed=options.seed, phases=options.phase or PHASES,
+                  n_lanes=options.lanes, tell=inject.tell_point if options.v else None)
     print(json.dumps({"harness": "alloc daemon", "seed": options.seed, **figures,
                       "seconds": round(time.monotonic() - began, 1)}))
     return 1 if figures["violations"] else 0

@@ -33,6 +33,8 @@ import sys
 import tempfile
 import time
 
+import lanes
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests/integration"))
 
@@ -40,6 +42,7 @@ from conftest import Daemon, TOKEN, body_of, callback, request, wait_until  # no
 
 PATH = "/callback/shansong/" + TOKEN
 LIMIT_S = 5
+FRESH_POINTS = 200  # then a new store, since every check reads all of it
 CHECKPOINT_BYTES = 32 + 1000 * (4096 + 24)
 DISK = ("EIO", "ENOSPC")
 ERRORS = {
@@ -68,6 +71,10 @@ Point = collections.namedtuple("Point", "phase thread call when error")
 
 class Violation(Exception):
     pass
+
+
+class SetAside(Exception):
+    """The point says nothing about the daemon."""
 
 
 def can_trace():
@@ -342,15 +349,15 @@ def run_attached(bench, point):
         outcome = serves_or_ends(bench, {74} | killed)
         return f"{status or 'closed'}, {outcome}"
     finally:
-        strace.detach()
+        # A kill may come behind the last answer, and takes its time.
+        if "killed by SIGKILL" in strace.detach() and bench.running:
+            bench.daemon.wait_exit(LIMIT_S)
         # Nothing of what was acked may depend on the process's memory; a retry must be taken.
         if bench.daemon.process.poll() is not None and bench.running:
             bench.ended()
 
 
-def run_point(bench, point):
-    """The outcome in words; a Violation when the promise is broken."""
-    before = len(bench.acked)
+def try_point(bench, point):
     outcome = run_start(bench, point) if point.phase == "start" else run_attached(bench, point)
     bench.check()
     if not bench.running:
@@ -359,7 +366,7 @@ def run_point(bench, point):
         if bench.post(key) != 200:
             raise Violation("the retry after a restart was not acknowledged")
         bench.check()
-    return outcome, len(bench.acked) - before
+    return outcome
 
 
 def hit_sure_call(bench):
@@ -370,10 +377,18 @@ def hit_sure_call(bench):
     return any("F_UNLCK" in line or "eventfd" in line for line in hit)
 
 
+def run_point(bench, point):
+    """The outcome in words; a Violation when the promise is broken."""
+    try:
+        return try_point(bench, point)
+    except (Violation, AssertionError):
+        if hit_sure_call(bench):
+            raise SetAside("set aside: the call hit cannot fail")
+        raise
+
+
 def choose(all_points, sample, seed):
     """A sample that has every (phase, call, error) before it has one of them twice."""
-    if not sample or sample >= len(all_points):
-        return all_points
     order = random.Random(seed)
     shuffled = order.sample(all_points, len(all_points))
     seen = set()
@@ -382,59 +397,96 @@ def choose(all_points, sample, seed):
         kind = (point.phase, point.call, point.error)
         (rest if kind in seen else first).append(point)
         seen.add(kind)
-    return (first + rest)[:sample]
+    return (first + rest)[:sample or len(all_points)]
 
 
-def run(mode, sample=0, seed=1, phases=None, tell=None):
-    """Figures; "violations" names each point that broke the promise."""
-    phases = phases or (("request",) if mode == "kill" else PHASES)
-    directory = tempfile.mkdtemp(prefix="orderhook-inject-")
-    bench = Bench(directory)
-    figures = {"points": 0, "runs": 0, "acked": 0, "lost": 0, "violations": [], "outcomes": {}}
+def run_points(some, make_bench, one_point, tell=None):
+    """Figures of these points, one after the other on one store, after a violation on a new one.
+    one_point(bench, point) returns the outcome in words, or raises what broke the promise."""
+    figures = {"runs": 0, "acked": 0, "lost": 0, "violations": []}
     outcomes = collections.Counter()
+    directory = tempfile.mkdtemp(prefix="orderhook-fail-")
+    bench = make_bench(directory)
     try:
-        everything = points(bench, mode, phases)
-        figures["points"] = len(everything)
-        for point in choose(everything, sample, seed):
+        for point in some:
             figures["runs"] += 1
+            before = len(bench.acked)
+            fresh = figures["runs"] % FRESH_POINTS == 0
             try:
-                outcome, acked = run_point(bench, point)
+                outcome = one_point(bench, point)
                 outcomes[outcome] += 1
-                figures["acked"] += acked
-            except (Violation, AssertionError) as why:
-                outcome = "set aside: the call hit cannot fail"
-                if hit_sure_call(bench):
-                    outcomes[outcome] += 1
-                else:
-                    figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
-                    outcome = "VIOLATION " + str(why)
+            except SetAside as why:
+                outcome = str(why)
+                outcomes[outcome] += 1
+                fresh = True
+            except (Violation, AssertionError, OSError) as why:
+                outcome = f"VIOLATION {why}"
+                figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
+                fresh = True
+            figures["acked"] += len(bench.acked) - before
+            if tell:
+                tell(f"{' '.join(map(str, point))}: {outcome}")
+            if fresh:
                 bench.close()
                 shutil.rmtree(directory)
                 os.mkdir(directory)
-                bench = Bench(directory)
-            if tell:
-                tell(f"{' '.join(map(str, point))}: {outcome}")
+                bench = make_bench(directory)
     finally:
         bench.close()
         shutil.rmtree(directory, ignore_errors=True)
-    figures["outcomes"] = dict(outcomes)
-    return figures
+    return {**figures, "outcomes": dict(outcomes)}
+
+
+def enumerate_points(make_bench, find):
+    """What find(bench) returns, on a store that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="orderhook-fail-") as directory:
+        bench = make_bench(directory)
+        try:
+            return find(bench)
+        finally:
+            bench.close()
+
+
+def share_of(everything, share):
+    """How many of them to take, as a sample's size."""
+    return max(1, int(len(everything) * share))
+
+
+def run(mode, sample=0, share=1.0, seed=1, phases=None, n_lanes=1, tell=None):
+    """Figures; "violations" names each point that broke the promise. The sample, or without it the
+    share of all points."""
+    phases = phases or (("request",) if mode == "kill" else PHASES)
+    everything = enumerate_points(Bench, lambda bench: points(bench, mode, phases))
+    chosen = choose(everything, sample or share_of(everything, share), seed)
+    figures = lanes.run([chosen[i::n_lanes] for i in range(n_lanes)],
+                        lambda some: run_points(some, Bench, run_point, tell))
+    return {"points": len(everything), **figures}
+
+
+def add_options(parser):
+    """What the harnesses that go from point to point have in common."""
+    parser.add_argument("--sample", type=int, default=0, help="so many points; 0: every one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lanes", type=int, default=os.cpu_count(), help="so many at a time")
+    parser.add_argument("-v", action="store_true", help="a line for each point")
+
+
+def tell_point(line):
+    print(line, file=sys.stderr, flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("mode", choices=("kill", "fail"))
-    parser.add_argument("--sample", type=int, default=0, help="so many points; 0: every one")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--phase", action="append", choices=PHASES)
-    parser.add_argument("-v", action="store_true", help="a line for each point")
+    add_options(parser)
     options = parser.parse_args()
     if can_trace():
         print("inject.py: " + can_trace(), file=sys.stderr)
         return 2
     began = time.monotonic()
-    figures = run(options.mode, options.sample, options.seed, options.phase,
-                  (lambda line: print(line, file=sys.stderr, flush=True)) if options.v else None)
+    figures = run(options.mode, options.sample, seed=options.seed, phases=options.phase,
+                  n_lanes=options.lanes, tell=tell_point if options.v else None)
     print(json.dumps({"harness": "inject " + options.mode, "seed": options.seed, **figures,
                       "seconds": round(time.monotonic() - began, 1)}))
     return 1 if figures["violations"] else 0

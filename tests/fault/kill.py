@@ -25,6 +25,8 @@ import sys
 import tempfile
 import time
 
+import lanes
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("ORDERHOOK_BUILD", "build"))
 TOKEN = "test-token-0123456789"
@@ -289,41 +291,21 @@ class Lane:
 
 
 def run_lane(seed, cycles, base):
-    """The figures, or {"violation": ...}."""
+    """The figures; "violations" says what broke the promise."""
     directory = tempfile.mkdtemp(prefix="orderhook-kill-", dir=base)
     lane = Lane(directory, seed)
     try:
         return lane.run(cycles)
     except Violation as why:
-        return {"violation": str(why), **lane.ledger.figures()}
+        return {"violations": [str(why)], **lane.ledger.figures()}
     finally:
         lane.close()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def run(cycles, seed, lanes=2, base=None):
-    """Runs the lanes side by side, each in a process of its own; the sum of their figures."""
-    pipes = []
-    for lane in range(lanes):
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                figures = run_lane(seed + lane, cycles // lanes, base)
-            except BaseException as why:  # the parent must learn of it, whatever it is
-                figures = {"violation": f"{type(why).__name__}: {why}"}
-            os.write(writer, json.dumps(figures).encode())
-            os._exit(0)
-        os.close(writer)
-        pipes.append((pid, reader))
-    total = {}
-    for pid, reader in pipes:
-        with os.fdopen(reader, "rb") as f:
-            figures = json.loads(f.read() or b'{"violation": "the lane died"}')
-        os.waitpid(pid, 0)
-        for name, value in figures.items():
-            total[name] = total[name] + value if name in total else value
-    return total
+def run(cycles, seed, n_lanes=2, base=None):
+    """A store and a part of the cycles for each lane; the sum of their figures."""
+    return lanes.run(range(n_lanes), lambda lane: run_lane(seed + lane, cycles // n_lanes, base))
 
 
 def main():
@@ -336,7 +318,7 @@ def main():
     figures = run(options.cycles, options.seed, options.lanes)
     figures["seconds"] = round(time.monotonic() - began, 1)
     print(json.dumps({"harness": "kill", "seed": options.seed, **figures}))
-    return 1 if "violation" in figures else 0
+    return 1 if "violations" in figures else 0
 
 
 if __name__ == "__main__":

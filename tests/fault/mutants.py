@@ -142,7 +142,7 @@ def reason_of(out):
     for line in out.splitlines():
         if line.startswith("{"):
             figures = json.loads(line)
-            found = figures.get("violation") or (figures.get("violations") or [""])[0]
+            found = (figures.get("violations") or [""])[0]
             if found:
                 return found[:120]
         if line.startswith("VIOLATION: "):

@@ -19,10 +19,23 @@ SAMPLES = os.path.join(ROOT, "tests/fixtures/shansong")
 TOKEN = "test-token-0123456789"
 SECRET = "test-secret-0123456789"
 DEADLINE_S = 20
+# make check-long: everything of which make check has a sample, or a share of it.
+LONG = os.environ.get("ORDERHOOK_LONG", "0") not in ("", "0")
+SHARE = float(os.environ.get("ORDERHOOK_SHARE") or 1)
 # In the samples, and in what the tests send: nobody may meet them where they do not belong.
 CANARIES = [text.encode() for text in (
     TOKEN, SECRET, "second-secret-0123", "canary-", "13800138000", "测师傅", "courierHead.png")]
 SIGNATURE = re.compile(rb"(?<![0-9A-Za-z])[0-9A-F]{32}(?![0-9A-Za-z])")
+
+
+def how_many(sample, whole):
+    """How much of something a test does."""
+    return max(sample, int(whole * SHARE)) if LONG else sample
+
+
+def in_lanes():
+    """How many processes a harness may have: other files run beside a sample."""
+    return 2 * os.cpu_count() if LONG else 1
 
 
 def leaked(data):

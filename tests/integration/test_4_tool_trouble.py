@@ -12,7 +12,7 @@ import unicodedata
 
 import pytest
 
-from conftest import DEADLINE_S, ROOT, tool, wait_until
+from conftest import DEADLINE_S, LONG, ROOT, tool, wait_until
 from tool_help import TOOL, assert_one_line, damaged, on_terminal, shop  # noqa: F401
 
 TABLE = open(os.path.join(ROOT, "include/orderhook/tbl/command.def"), encoding="utf-8").read()
@@ -81,7 +81,7 @@ def test_a_store_that_cannot_be_used_is_one_line_and_stays_as_it_is(damaged, tmp
     # Reading the file here would drop the lock that this process holds on it.
     before = None if held else contents(tmp_path)
     # Each waits for a second until it gives the lock up.
-    some = held and not os.environ.get("ORDERHOOK_LONG")
+    some = held and not LONG
     for name, arguments in [r for r in READERS if not some or r[0] in ("show", "backup")]:
         done = tool(*words(name, arguments, tmp_path), db=path)
         if name == "doctor":  # it is there to find this

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import (BUILD, SECRET, TOKEN, Connection, Daemon, body_of, callback, request,
+from conftest import (BUILD, LONG, SECRET, TOKEN, Connection, Daemon, body_of, callback, request,
                       sign_flat, tool, wait_until)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be other users")
@@ -253,7 +253,7 @@ def test_a_request_that_waits_when_the_daemon_stops_is_answered(make_daemon):
     daemon.stop()
 
 
-@pytest.mark.skipif(os.environ.get("ORDERHOOK_LONG") != "1", reason="ORDERHOOK_LONG=1 runs it")
+@pytest.mark.skipif(not LONG, reason="ORDERHOOK_LONG=1 runs it")
 def test_a_disk_that_does_not_answer_is_told_in_time_and_the_work_still_ends(make_daemon):
     daemon = local(make_daemon, server={"commit_timeout": "100ms"}).start()
     hold(daemon, sign_flat(callback()))

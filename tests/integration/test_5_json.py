@@ -16,15 +16,14 @@ import threading
 
 import pytest
 
-from conftest import BUILD, ROOT, SAMPLES
+from conftest import BUILD, ROOT, SAMPLES, how_many
 
 sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 import strict_json  # noqa: E402
 
 DRIVER = os.path.join(BUILD, "tests/json_driver")
 CORPUS = os.path.join(ROOT, "tests/fixtures/json/corpus.txt")
-LONG = os.environ.get("ORDERHOOK_LONG") == "1"
-MUTATIONS = int(os.environ.get("ORDERHOOK_MUTATIONS") or (1_000_000 if LONG else 50_000))
+MUTATIONS = int(os.environ.get("ORDERHOOK_MUTATIONS") or how_many(50_000, 1_000_000))
 SEED = int(os.environ.get("ORDERHOOK_SEED") or 20250530)
 BATCH = 500  # their answers fit into a pipe, so neither side ever waits for the other
 DEADLINE_S = 60

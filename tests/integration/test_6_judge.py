@@ -11,14 +11,13 @@ import sys
 
 import pytest
 
-from conftest import BUILD, ROOT
+from conftest import BUILD, LONG, ROOT, how_many
 
 sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 import order_model as model  # noqa: E402
 from order_model import Event  # noqa: E402
 
 DRIVER = os.path.join(BUILD, "tests/judge_driver")
-LONG = os.environ.get("ORDERHOOK_LONG") == "1"
 SEED = 20250530
 
 KNOWN = [(status, sub, "") for status, sub in model.STATES]
@@ -202,7 +201,7 @@ def take_all(events):
     return [order.take(event) for event in events]
 
 
-@pytest.mark.parametrize("block", range(50 if LONG else 4))
+@pytest.mark.parametrize("block", range(how_many(4, 50)))
 def test_random_orders(block):
     chance = random.Random(SEED + block)
     orders = [RandomOrder(chance).deliveries() for _ in range(5000)]

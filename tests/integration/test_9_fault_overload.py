@@ -10,13 +10,11 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from conftest import LONG, ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "tests/fault"))
 
 import overload  # noqa: E402
-
-LONG = bool(os.environ.get("ORDERHOOK_LONG"))
 
 
 def test_at_ten_times_the_rate_who_is_taken_is_answered_and_the_others_are_told_at_once(

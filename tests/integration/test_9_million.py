@@ -8,13 +8,13 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, DEADLINE_S, ROOT, SECRET, TOKEN, tool, wait_until
+from conftest import BUILD, DEADLINE_S, LONG, ROOT, SECRET, TOKEN, tool, wait_until
 from tool_help import TOOL, Follower
 
 EVENTS = 1_000_000
 LIMIT_MS = 20
 
-pytestmark = pytest.mark.skipif(not os.environ.get("ORDERHOOK_LONG"),
+pytestmark = pytest.mark.skipif(not LONG,
                                 reason="fills a store for a minute; ORDERHOOK_LONG=1")
 
 

@@ -26,7 +26,7 @@ _spec.loader.exec_module(integration)
 BUILD, SECRET, TOKEN = integration.BUILD, integration.SECRET, integration.TOKEN
 callback, wait_until = integration.callback, integration.wait_until
 
-LONG = bool(os.environ.get("ORDERHOOK_LONG"))
+how_many = integration.how_many
 SAMPLE = bool(os.environ.get("ORDERHOOK_SAMPLE"))
 PATH = "/callback/shansong/" + TOKEN
 # Beside the package's own libraries: a proxy, and what docs/install.md uses.

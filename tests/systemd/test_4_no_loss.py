@@ -7,12 +7,12 @@ import threading
 
 import pytest
 
-from container import LONG, SAMPLE, Load, callback, not_in_the_sample, wait_until
+from container import SAMPLE, Load, callback, how_many, not_in_the_sample, wait_until
 
-RESTARTS = 100 if LONG else 2 if SAMPLE else 10
-UPGRADES = 20 if LONG else 1 if SAMPLE else 2
-KILLS = 50 if LONG else 2 if SAMPLE else 10
-WATCHDOGS = 10 if LONG else 1
+RESTARTS = 2 if SAMPLE else how_many(10, 100)
+UPGRADES = 1 if SAMPLE else how_many(2, 20)
+KILLS = 2 if SAMPLE else how_many(10, 50)
+WATCHDOGS = how_many(1, 10)
 
 
 @pytest.fixture(scope="module")
