@@ -151,20 +151,26 @@ def run_start(bench, point):
 
 def run_running(bench, point):
     key = prepare(bench, point.phase)
+    descriptors = bench.descriptors()
     bench.plan.arm(point.n, point.onwards)
     try:
         act(bench, point.phase, key)
         if point.phase == "stop":
             return f"exit {wait_end(bench, {0, 74})}"
         bench.plan.disarm()
-        return serves_or_ends(bench, {74})
+        outcome = serves_or_ends(bench, {74})
+        if bench.running:
+            bench.expect_descriptors(descriptors)
+        return outcome
     finally:
         bench.plan.disarm()
 
 
 def run_point(bench, point):
     bench.log_at = bench.log_length()
+    failed = 0 if point.phase == "start" else bench.plan.get(3)
     outcome = (run_start if point.phase == "start" else run_running)(bench, point)
+    bench.hit = bench.plan.get(3) > failed
     bench.check()
     if not bench.running:
         bench.start()

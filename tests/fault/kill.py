@@ -72,12 +72,12 @@ class Ledger:
         self.unchecked = []  # acknowledged since the last check
         self.stored = {}  # (order, status): event_id
         self.last_id = 0
-        self.in_doubt = 0
-        self.duplicates = 0
+        self.in_doubt = self.lost = self.duplicated = self.forged = 0
 
     def figures(self):
         return {"sent": len(self.sent), "acked": self.acked, "stored": len(self.stored),
-                "in_doubt": self.in_doubt, "lost": 0, "duplicated": 0, "forged": 0}
+                "in_doubt": self.in_doubt, "lost": self.lost, "duplicated": self.duplicated,
+                "forged": self.forged}
 
     def check(self):
         db = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=HANG_S)
@@ -86,18 +86,24 @@ class Ledger:
                               " WHERE event_id > ? ORDER BY event_id", (self.last_id,)).fetchall()
         finally:
             db.close()
+        wrong = []
         for event_id, order, status, body in rows:
             key = (order, status)
             if self.sent.get(key) != bytes(body):
-                raise Violation(f"event {event_id} {key} was never sent like this")
+                self.forged += 1
+                wrong.append(f"event {event_id} {key} was never sent like this")
             if key in self.stored:
-                raise Violation(f"{key} is stored twice: {self.stored[key]} and {event_id}")
+                self.duplicated += 1
+                wrong.append(f"{key} is stored twice: {self.stored[key]} and {event_id}")
             self.stored[key] = event_id
             self.last_id = event_id
         lost = [key for key in self.unchecked if key not in self.stored]
         if lost:
-            raise Violation(f"{len(lost)} acknowledged events are not stored, the first: {lost[0]}")
+            self.lost += len(lost)
+            wrong.append(f"{len(lost)} acknowledged events are not stored, the first: {lost[0]}")
         self.unchecked.clear()
+        if wrong:
+            raise Violation(wrong[0])
 
     def check_all(self):
         self.check()
@@ -108,6 +114,7 @@ class Ledger:
         finally:
             db.close()
         gone = set(self.stored) - keys
+        self.lost += len(gone)
         if gone:
             raise Violation(f"{len(gone)} events that were stored are gone, one: {gone.pop()}")
         if state != "ok":

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import LONG, ROOT, SHARE, callback, captured, how_many, in_lanes, wait_until
+from conftest import BUILD, LONG, ROOT, SHARE, callback, captured, how_many, in_lanes, wait_until
 
 sys.path.insert(0, os.path.join(ROOT, "tests/fault"))
 
@@ -41,13 +41,24 @@ def test_killed_at_each_system_call_of_a_request_it_loses_nothing_it_acked(strac
     figures = inject.run("kill", phases=("request", "checkpoint") if LONG else ("request",))
     record_property("figures", json.dumps(figures))
     assert not figures["violations"], figures["violations"]
-    assert sum(n for name, n in figures["outcomes"].items() if "exit -9" in name) > 20
+    # A call that is made now and then only may not come again.
+    assert figures["reached"] >= 0.9 * figures["runs"] > 30
 
 
-def test_failing_system_calls_make_no_false_ack_no_crash_and_no_hang(strace, record_property):
-    figures = inject.run("fail", sample=0 if LONG else 60, share=SHARE, n_lanes=in_lanes())
+def test_failing_system_calls_make_no_false_ack_no_crash_no_leak_and_no_hang(
+        strace, record_property, monkeypatch):
+    phases = inject.PHASES
+    if "address" in BUILD:
+        # strace must let go before the end, or leaks cannot be looked for; and the sanitizer itself
+        # does not live without memory.
+        phases = ("request", "duplicate", "checkpoint")
+        for call in ("mmap", "mremap", "mprotect"):
+            monkeypatch.delitem(inject.ERRORS, call)
+    figures = inject.run("fail", sample=0 if LONG else 60, share=SHARE, phases=phases,
+                         n_lanes=in_lanes())
     record_property("figures", json.dumps(figures))
     assert not figures["violations"], figures["violations"]
+    assert figures["reached"] >= 0.9 * figures["runs"]
 
 
 def test_the_answer_comes_after_the_sync(strace, make_daemon):

@@ -221,6 +221,7 @@ class Load:
         self.machine = machine
         self.name = name
         self.acked, self.sent, self.errors, self.unanswered = [], set(), [], 0
+        self.lost = None  # not known before the end
         self.done = threading.Event()
         self.callers = [threading.Thread(target=self._call, args=(i,)) for i in range(callers)]
 
@@ -263,10 +264,11 @@ class Load:
         assert self.errors == []
         rows = self.machine.run("orderhook orders --format csv").splitlines()[1:]
         stored = [row.split(",")[1] for row in rows if row.split(",")[1].startswith(self.name)]
+        self.lost = len(set(self.acked) - set(stored))
         assert len(stored) == len(set(stored))
-        assert set(self.acked) <= set(stored) <= self.sent
+        assert set(stored) <= self.sent and not self.lost
 
     def figures(self, **more):
         parts = [f"{value} {name}" for name, value in more.items()]
         return ", ".join(parts + [f"acked {len(self.acked)}", f"not acked {self.unanswered}",
-                                  "refused 0", "lost 0"])
+                                  f"refused {len(self.errors)}", f"lost {self.lost}"])
