@@ -187,7 +187,7 @@ class Client:
 class Lane:
     """One store, one daemon after the other, some callers."""
 
-    def __init__(self, directory, seed, callers=8):
+    def __init__(self, directory, seed, callers=8, conf=CONF):
         self.dir = directory
         self.random = random.Random(seed)
         self.selector = selectors.DefaultSelector()
@@ -201,7 +201,7 @@ class Lane:
         with open(os.open(f"{directory}/token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write(TOKEN)
         with open(f"{directory}/conf", "w") as f:
-            f.write(CONF.format(dir=directory))
+            f.write(conf.format(dir=directory))
         if os.spawnl(os.P_WAIT, f"{BUILD}/orderhook", "orderhook", "-c", f"{directory}/conf",
                      "init") != 0:
             raise SystemExit("kill.py: the store could not be made")

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests/fault"))
 import alloc  # noqa: E402
 import inject  # noqa: E402
 import kill  # noqa: E402
+import kill_simulated  # noqa: E402
 
 
 @pytest.fixture
@@ -34,6 +35,13 @@ def test_killed_at_random_moments_it_loses_nothing_it_acked(record_property):
     record_property("figures", json.dumps(figures))
     assert "violations" not in figures, figures["violations"]
     assert figures["acked"] > figures["cycles"], "the kills left no time for acks to be tested"
+
+
+def test_killed_while_whole_orders_are_played_it_agrees_with_the_simulators_ledger(record_property):
+    figures = kill_simulated.run(how_many(40, 4000), seed=1)
+    record_property("figures", json.dumps(figures))
+    assert "violations" not in figures, figures["violations"]
+    assert figures["forgeries_sent"] > 0 and figures["cycles"] > 10
 
 
 def test_killed_at_each_system_call_of_a_request_it_loses_nothing_it_acked(strace,
