@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -75,24 +76,41 @@ def compare(lane):
     return {**figures, "violations": wrong} if wrong else figures
 
 
+def wait_healthy(lane):
+    with socket.create_connection(lane.listeners[1].getsockname(), timeout=kill.HANG_S) as admin:
+        admin.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if not admin.recv(4096).startswith(b"HTTP/1.1 200 "):
+            raise Violation(f"a daemon that was killed does not start again: {lane.tail()}")
+
+
+def live_and_die(lane):
+    """A quarter of the kills hit the start, as in kill.py, the others the load."""
+    began = time.monotonic()
+    lane.spawn()
+    if lane.random.random() < 0.25:
+        lane.kills["start"] += 1
+        time.sleep(lane.random.random() * lane.first_ack_s)
+    else:
+        lane.kills["load"] += 1
+        wait_healthy(lane)
+        lane.first_ack_s += (time.monotonic() - began - lane.first_ack_s) / 10
+        time.sleep(lane.random.random() * 0.05)
+    lane.kill()
+
+
 def play(lane, orders, seed):
     """Kills until the simulator has played its orders."""
     simulator = simulate(lane, orders, seed)
-    cycles = 0
     end = time.monotonic() + HANG_S
     try:
         while simulator.poll() is None:
             if time.monotonic() > end:
                 raise Violation(f"the orders were not played within {HANG_S} s: {lane.tail()}")
-            lane.spawn()
-            # From the start of the daemon's own start to some way into the load.
-            time.sleep(lane.random.random() * 0.1)
-            lane.kill()
-            cycles += 1
+            live_and_die(lane)
     finally:
         simulator.kill()
         simulator.wait()
-    return {"cycles": cycles, **compare(lane)}
+    return {**{f"killed_in_{k}": n for k, n in lane.kills.items()}, **compare(lane)}
 
 
 def run_lane(seed, orders):
