@@ -2,6 +2,7 @@
 refused, nothing acknowledged is lost, nothing is there that was not sent."""
 
 import os
+import shutil
 import subprocess
 import threading
 
@@ -12,6 +13,7 @@ from container import SAMPLE, Load, callback, how_many, not_in_the_sample, wait_
 RESTARTS = 2 if SAMPLE else how_many(10, 100)
 UPGRADES = 1 if SAMPLE else how_many(2, 20)
 KILLS = 2 if SAMPLE else how_many(10, 50)
+SYNCS = how_many(1, 20)
 WATCHDOGS = how_many(1, 10)
 
 
@@ -84,6 +86,42 @@ def test_daemon_that_hangs_is_found_by_the_watchdog_and_loses_nothing(serving, r
     serving.drop_in()
     assert "Watchdog timeout" in serving.run("journalctl -o cat -u orderhookd")
     record_property("figures", load.figures(watchdogs=WATCHDOGS))
+
+
+def pid_outside(machine):
+    """Of the daemon, as this machine's kernel knows it."""
+    namespace = os.readlink(f"/proc/{machine.leader}/ns/pid")
+    inside = machine.show("MainPID")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/status") as f:
+                numbers = [line.split()[1:] for line in f if line.startswith("NSpid:")][0]
+            if numbers[-1] == inside and os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+                return pid
+        except OSError:
+            continue
+    raise AssertionError(f"no process is {inside} in there")
+
+
+def test_daemon_whose_sync_fails_is_started_again_and_loses_nothing(serving, record_property):
+    if not shutil.which("strace"):
+        pytest.skip("NOT TESTED: strace is not installed")
+    serving.run("systemctl restart orderhookd")
+    restarts = int(serving.show("NRestarts"))
+    with Load(serving, "sync") as load:
+        for n in range(1, SYNCS + 1):
+            pid = serving.show("MainPID")
+            strace = subprocess.run(
+                ["strace", "-f", "-o", "/dev/null", "-p", pid_outside(serving), "-e",
+                 "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"],
+                capture_output=True, text=True, timeout=60)
+            assert "attached" in strace.stderr, strace.stderr
+            wait_until(lambda: serving.show("MainPID") not in (pid, "0"), 60)
+            assert int(serving.show("NRestarts")) == restarts + n
+            load.wait_for(10)
+    said = serving.run("journalctl -o cat -u orderhookd")
+    assert said.count("status=74") >= SYNCS and "nothing more is acknowledged" in said
+    record_property("figures", load.figures(failed_syncs=SYNCS))
 
 
 @pytest.fixture
