@@ -1,7 +1,10 @@
 /*
  * SQLite alone: the store's own write_batch(), without HTTP, ingest, threads or waiting, at a fixed
  * number of events in a transaction. Events are made before the clock runs. Prints JSON.
+ * --evidence: of all that only what proves it later, each event's place in the chain and the head's
+ * write once a batch, to FILE.head.
  * Usage: bench_store --store FILE --batch N --seconds S --first-order N [--fill EVENTS]
+ * [--evidence]
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -9,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../../src/store/sqlite_private.h"
 #include "callbacks.h"
 #include "histogram.h"
 #include "orderhook/clock.h"
@@ -112,13 +116,16 @@ struct options {
 	int64_t seconds;
 	int64_t first_order;
 	int64_t fill;
+	bool evidence;
 };
 
 static void parse(int argc, char **argv, struct options *ret)
 {
 	static const struct option names[] = {
-		{"store", 1, NULL, 's'},       {"batch", 1, NULL, 'b'}, {"seconds", 1, NULL, 'd'},
-		{"first-order", 1, NULL, 'o'}, {"fill", 1, NULL, 'n'},  {NULL, 0, NULL, 0}};
+		{"store", 1, NULL, 's'},   {"batch", 1, NULL, 'b'},
+		{"seconds", 1, NULL, 'd'}, {"first-order", 1, NULL, 'o'},
+		{"fill", 1, NULL, 'n'},    {"evidence", 0, NULL, 'e'},
+		{NULL, 0, NULL, 0}};
 	int bad = 0;
 	int c;
 
@@ -139,6 +146,9 @@ static void parse(int argc, char **argv, struct options *ret)
 		case 'n':
 			bad |= slice_to_i64(slice_of(optarg), 0, INT64_MAX, &ret->fill);
 			break;
+		case 'e':
+			ret->evidence = true;
+			break;
 		default:
 			bad = 1;
 		}
@@ -149,6 +159,22 @@ static void parse(int argc, char **argv, struct options *ret)
 	}
 }
 
+static int write_evidence(const struct bench *bench, size_t n, struct store_head *head,
+			  struct store_head_file *file)
+{
+	const struct judgement judgement = {.verdict = VERDICT_APPLIED};
+	struct chain_stamp stamp;
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		err = chain_stamp(head->link, bench->items[i], bench->items[i]->event, &judgement,
+				  ++head->event_id, &stamp);
+		memcpy(head->link, stamp.link, sizeof(head->link));
+	}
+	store_head_write(file, head);
+	return err ? err : file->errno_of_write ? -ERR_STORE_IO : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.batch = 64, .seconds = 3};
@@ -156,6 +182,8 @@ int main(int argc, char **argv)
 	static struct bench bench;
 	BUF_AUTO struct buf problem = BUF_INIT(1024);
 	const struct clock *clock = clock_system();
+	struct store_head_file head_file = {.fd = -1};
+	struct store_head head = {.store_id = ""};
 	struct store *store;
 	uint64_t events = 0;
 	int64_t spent_us = 0;
@@ -165,13 +193,17 @@ int main(int argc, char **argv)
 	order_machine_v5();
 	bench_init(&bench, (size_t)options.batch, (uint64_t)options.first_order);
 	err = store_open_writer(options.store, "test", &store, &problem);
+	if (!err && options.evidence)
+		err = store_head_open(options.store, false, &head_file, &problem);
 	if (err)
 		die(err, problem.len ? problem.data : "open");
 	while (options.fill ? (int64_t)events < options.fill
 			    : spent_us < options.seconds * 1000000) {
 		prepare_batch(&bench, (size_t)options.batch);
 		int64_t begin_us = clock_elapsed_us(clock);
-		err = store->ops->write_batch(store, bench.items, (size_t)options.batch);
+		err = options.evidence
+			      ? write_evidence(&bench, (size_t)options.batch, &head, &head_file)
+			      : store->ops->write_batch(store, bench.items, (size_t)options.batch);
 		int64_t took_us = clock_elapsed_us(clock) - begin_us;
 		if (err)
 			die(err, store_problem(store));
@@ -187,6 +219,7 @@ int main(int argc, char **argv)
 	       (long long)histogram_percentile(&transactions, 0.50),
 	       (long long)histogram_percentile(&transactions, 0.99),
 	       (unsigned long long)bench.next_order);
+	store_head_close(&head_file);
 	store_close(store);
 	return 0;
 }
