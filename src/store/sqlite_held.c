@@ -187,12 +187,9 @@ int held_write(struct sqlite_store *store)
 	return err;
 }
 
-void held_ended(struct sqlite_store *store, bool committed)
+void held_committed(struct sqlite_store *store)
 {
-	if (committed)
-		store->ring.evicted += store->ring.evicting;
-	else
-		store->ring.known = false;
+	store->ring.evicted += store->ring.evicting;
 	store->ring.evicting = 0;
 }
 
