@@ -105,8 +105,9 @@ void write_hold_free(struct write_hold *hold); /* NULL is fine */
 
 /*
  * Takes the delivery over, never waits and never fails: over WRITER_HOLDS_PER_SECOND, and without
- * room, it is dropped and counted. It is written with the next batch, or within a second, and does
- * not wake the writer: a commit of its own would delay the events that come during it.
+ * room, it is dropped and counted. Half of the rate, and most of the room, are kept for ours. It is
+ * written with the next batch, or within a second, and does not wake the writer: a commit of its
+ * own would delay the events that come during it.
  */
 void writer_hold(struct writer *writer, struct write_hold *hold);
 

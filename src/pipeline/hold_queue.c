@@ -2,6 +2,11 @@
  * The bucket holds a second's worth of tokens and is kept as time: a token is WINDOW_US /
  * WRITER_HOLDS_PER_SECOND of it. It has a lock of its own, so that junk never waits for, or keeps,
  * the lock of the events' queue.
+ *
+ * One bucket, so that the two halves together keep to the rate, but a stranger takes a token only
+ * while more than half of them are there. In a flood of junk ours find the other half at once and
+ * then every token that comes; without ours, strangers get the whole rate. A bucket for each half
+ * would give ours no more than half of the rate even when nobody else calls.
  */
 #include "hold_queue.h"
 
@@ -10,7 +15,12 @@
 #define WINDOW_US 1000000
 #define TOKEN_US (WINDOW_US / WRITER_HOLDS_PER_SECOND)
 
-_Static_assert(HOLD_QUEUE_MAX >= WRITER_HOLDS_PER_SECOND, "a second's worth has room");
+/* No token is left to strangers below this. */
+#define RESERVED_US (WINDOW_US / 2)
+
+/* The writer comes within a second: until then ours have room for all that the bucket lets in. */
+_Static_assert(HOLD_QUEUE_MAX - HOLD_QUEUE_STRANGERS >= WRITER_HOLDS_PER_SECOND,
+	       "a second's worth of ours has room");
 
 void write_hold_free(struct write_hold *hold)
 {
@@ -44,8 +54,10 @@ void hold_queue_release(struct hold_queue *queue)
 	pthread_mutex_destroy(&queue->lock);
 }
 
-static bool take_token_locked(struct hold_queue *queue, int64_t now_us)
+static bool take_token_locked(struct hold_queue *queue, bool ours, int64_t now_us)
 {
+	int64_t reserved_us = ours ? 0 : RESERVED_US;
+
 	if (now_us > queue->filled_us) {
 		int64_t passed_us = now_us - queue->filled_us;
 		queue->filled_us = now_us;
@@ -53,7 +65,7 @@ static bool take_token_locked(struct hold_queue *queue, int64_t now_us)
 		if (queue->tokens_us > WINDOW_US)
 			queue->tokens_us = WINDOW_US;
 	}
-	if (queue->tokens_us < TOKEN_US)
+	if (queue->tokens_us < reserved_us + TOKEN_US)
 		return false;
 	queue->tokens_us -= TOKEN_US;
 	return true;
@@ -61,10 +73,11 @@ static bool take_token_locked(struct hold_queue *queue, int64_t now_us)
 
 bool hold_queue_put(struct hold_queue *queue, struct write_hold *hold, int64_t now_us)
 {
+	size_t room = hold->ours ? HOLD_QUEUE_MAX : HOLD_QUEUE_STRANGERS;
 	bool taken;
 
 	pthread_mutex_lock(&queue->lock);
-	taken = queue->n < HOLD_QUEUE_MAX && take_token_locked(queue, now_us);
+	taken = queue->n < room && take_token_locked(queue, hold->ours, now_us);
 	if (taken) {
 		hold->next = NULL;
 		*queue->end = hold;

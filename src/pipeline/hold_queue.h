@@ -1,12 +1,13 @@
-/* Refused deliveries on their way to the writer: a bounded list behind a token bucket. */
+/* Refused deliveries on their way to the writer: a bounded list behind a token bucket. A part of
+ * both is kept for ours, so that junk, however much of it comes, takes none of their places. */
 #pragma once
 
 #include <pthread.h>
 
 #include "orderhook/writer.h"
 
-/* More than a second's worth: what comes at once is written within a second. */
-#define HOLD_QUEUE_MAX 128
+#define HOLD_QUEUE_MAX 192
+#define HOLD_QUEUE_STRANGERS 64 /* no stranger is put behind that many */
 
 struct hold_queue {
 	pthread_mutex_t lock;
@@ -21,7 +22,8 @@ struct hold_queue {
 
 void hold_queue_init(struct hold_queue *queue, int64_t now_us);
 void hold_queue_release(struct hold_queue *queue); /* frees what is left */
-/* False when there is no room or no token: then the delivery stays the caller's. */
+/* False when there is no room or no token for one of its half: then the delivery stays the
+ * caller's. */
 bool hold_queue_put(struct hold_queue *queue, struct write_hold *hold, int64_t now_us);
 /* Takes all of them into holds, and returns how many. */
 size_t hold_queue_take(struct hold_queue *queue);

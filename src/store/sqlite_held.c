@@ -7,15 +7,18 @@
  * the body alone, a wrong signature sent first would stand for the right one that comes after.
  *
  * A delivery may push out only older ones of its own half, and one that is larger than its half is
- * not kept.
+ * not kept. Nor is any while the disk has little left: one that still fits would take the place of
+ * events that come after it.
  */
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "orderhook/digest.h"
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
 #define ROW_BYTES 128 /* what a row takes besides its head and body */
+#define EVENTS_ROOM_BYTES ((uint64_t)1024 * 1024)
 
 int held_load(struct sqlite_store *store)
 {
@@ -177,22 +180,33 @@ static int write_guarded(struct sqlite_store *store, const struct store_hold *ho
 	return err ? err : statement_run(connection, &store->statements[W_release_held]);
 }
 
+/* Where nobody can tell, there is. */
+static bool has_room(const struct sqlite_store *store)
+{
+	struct statvfs disk;
+
+	if (statvfs(store->path, &disk) != 0 || disk.f_blocks == 0)
+		return true;
+	return (uint64_t)disk.f_bavail * disk.f_frsize >= EVENTS_ROOM_BYTES;
+}
+
 int held_write(struct sqlite_store *store)
 {
 	int err = 0;
 
 	store->ring.evicting = 0;
+	if (store->n_holds > 0 && !has_room(store)) {
+		store->ring.failed += (int64_t)store->n_holds;
+		return 0;
+	}
 	for (size_t i = 0; i < store->n_holds && !err; i++)
 		err = write_guarded(store, &store->holds[i]);
 	return err;
 }
 
-void held_ended(struct sqlite_store *store, bool committed)
+void held_committed(struct sqlite_store *store)
 {
-	if (committed)
-		store->ring.evicted += store->ring.evicting;
-	else
-		store->ring.known = false;
+	store->ring.evicted += store->ring.evicting;
 	store->ring.evicting = 0;
 }
 

@@ -270,8 +270,8 @@ int held_write(struct sqlite_store *store);
 int held_readmitted(struct sqlite_store *store, int64_t held_id);
 /* Reads what is in the ring. */
 int held_load(struct sqlite_store *store);
-/* The transaction has ended: what it did to the ring stands, or is forgotten. */
-void held_ended(struct sqlite_store *store, bool committed);
+/* What the transaction did to the ring stands. Whoever rolls it back puts the ring back too. */
+void held_committed(struct sqlite_store *store);
 /* store_readers.c */
 void sqlite_store_log_readers(const struct store *store, struct buf *out);
 void sqlite_store_hold(struct store *store, const struct store_hold *holds, size_t n);

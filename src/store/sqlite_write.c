@@ -384,6 +384,7 @@ static int stamp_log(struct sqlite_store *store)
 static int write_transaction(struct sqlite_store *store, struct store_item **items, size_t n)
 {
 	struct connection *connection = &store->connection;
+	struct held_ring ring = store->ring;
 	size_t n_endpoints = store->n_endpoints;
 	int err = statement_run(connection, &store->statements[W_begin]);
 
@@ -399,12 +400,12 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 		err = statement_run(connection, &store->statements[W_commit]);
 	if (err) {
 		store->n_endpoints = n_endpoints;
-		held_ended(store, false);
+		store->ring = ring;
 		order_cache_forget(&store->orders);
 		sqlite_store_roll_back(store);
 		return err;
 	}
-	held_ended(store, true);
+	held_committed(store);
 	order_cache_committed(&store->orders, connection);
 	store->head.event_id = store->tally.next_event_id - 1;
 	memcpy(store->head.link, store->tally.link, CHAIN_BYTES);
@@ -412,21 +413,46 @@ static int write_transaction(struct sqlite_store *store, struct store_item **ite
 	return 0;
 }
 
+static void poison(struct store_item **items, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		items[i]->result = (struct store_result){.err = -ERR_NOT_COMMITTED};
+}
+
+/* A disk that is too full for the batch with its refused deliveries may have room for the events.
+ * The savepoints cannot tell, because the log is written at the commit. Only after this failure,
+ * which is never that of a sync, is a batch tried twice. */
+static int write_without_holds(struct sqlite_store *store, struct store_item **items, size_t n)
+{
+	int64_t n_holds = (int64_t)store->n_holds;
+	int err;
+
+	sqlite_store_hold(&store->store, NULL, 0);
+	poison(items, n);
+	err = write_transaction(store, items, n);
+	if (!err)
+		store->ring.failed += n_holds;
+	return err;
+}
+
 int sqlite_store_write_batch(struct store *base, struct store_item **items, size_t n)
 {
 	struct sqlite_store *store = (struct sqlite_store *)base;
 	int err;
 
-	for (size_t i = 0; i < n; i++)
-		items[i]->result = (struct store_result){.err = -ERR_NOT_COMMITTED};
+	poison(items, n);
 	/* Before the batch writes: its commit would make a log that was cut as long as before, and
 	 * what was acknowledged in between would be missing without a sign. */
 	err = sqlite_store_check_file(store);
 	/* Before the batch and not after the one that made it due, whose callers wait for it. */
 	if (!err)
 		err = sqlite_store_checkpoint(store, false);
-	if (!err && (n > 0 || store->n_holds > 0))
-		err = sqlite_store_failed(store, write_transaction(store, items, n));
+	if (!err && (n > 0 || store->n_holds > 0)) {
+		err = write_transaction(store, items, n);
+		if (err == -ERR_STORE_FULL && store->n_holds > 0 && !store->failed)
+			err = write_without_holds(store, items, n);
+		err = sqlite_store_failed(store, err);
+	}
 	sqlite_store_hold(base, NULL, 0);
 	for (size_t i = 0; i < n; i++) {
 		if (err)

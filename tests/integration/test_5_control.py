@@ -396,6 +396,44 @@ def test_a_flood_of_junk_pushes_out_no_real_one_and_is_not_readmitted(make_daemo
     assert daemon.stop() == 0
 
 
+def dropped(daemon):
+    text = daemon.get_admin("/metrics").body.decode()
+    return int(float(re.search(r"^orderhook_held_dropped_total (\S+)", text, re.M).group(1)))
+
+
+def test_real_ones_refused_in_the_middle_of_a_flood_are_all_held_and_readmitted(make_daemon):
+    daemon = local(make_daemon, endpoint={"token": None, "signature": "required"}).start()
+    path = "/callback/shansong"
+    over = threading.Event()
+
+    def flood(thread):
+        n = 0
+        while not over.is_set():
+            n += 1
+            assert daemon.post(b'{"junk":"%d %d"}' % (thread, n), path=path).status == 401
+
+    strangers = [threading.Thread(target=flood, args=(i,)) for i in range(3)]
+    for stranger in strangers:
+        stranger.start()
+    try:
+        wait_until(lambda: dropped(daemon) > 0)
+        for i in range(20):
+            before = dropped(daemon)
+            assert daemon.post(sign_flat(callback(f"TD{i}")), path=path).status == 401
+            wait_until(lambda: dropped(daemon) > before)  # it is a flood all the time
+        wait_until(lambda: daemon.rows("SELECT count(*) FROM held_log WHERE ours") == [(20,)])
+    finally:
+        over.set()
+        for stranger in strangers:
+            stranger.join()
+    assert daemon.rows("SELECT count(*) > 0 FROM held_log WHERE NOT ours") == [(1,)]
+    mend(daemon)
+    done = tool("held", "readmit", "--all", "--ours", conf=daemon.conf, check=True)
+    assert done.stdout.count("stored as event") == 20
+    assert daemon.rows("SELECT count(*), count(DISTINCT iss_order_no) FROM order_log") == [(20, 20)]
+    assert daemon.stop() == 0
+
+
 def test_readmission_under_load_delays_nobody_and_loses_nothing(make_daemon, tmp_path):
     daemon = local(make_daemon).start()
     hold(daemon, *(sign_flat(callback(f"TDH{i}")) for i in range(40)))

@@ -343,3 +343,44 @@ def test_reader_that_keeps_the_log_is_named(make_daemon):
     assert os.path.getsize(daemon.store + "-wal") == size
     connection.close()
     assert daemon.stop() == 0
+
+
+# ---------------------------------------------------------------------- junk and events -
+
+def statuses_on_a_full_disk(make_daemon, disk, name, left_bytes, junk):
+    """Of ten events on a disk with room for a few of them; with junk before each."""
+    disk = os.path.join(disk, name)
+    os.mkdir(disk)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
+    try:
+        daemon = make_daemon(name)
+        daemon.store = os.path.join(disk, "orderhook.db")
+        daemon.configure()
+        daemon.init().start()
+        acks = Acks(daemon)
+        assert [acks.post() for _ in range(10)] == [200] * 10
+        free = os.statvfs(disk)
+        with open(os.path.join(disk, "ballast"), "wb") as ballast:
+            ballast.write(b"x" * (free.f_bavail * free.f_frsize - left_bytes))
+        statuses = []
+        for i in range(10):
+            if junk:
+                assert daemon.post(b"{%d" % i + b"x" * 30000).status == 400
+            statuses.append(acks.post())
+        acks.check()
+        dropped = re.search(r"^orderhook_held_dropped_total (\S+)",
+                            daemon.get_admin("/metrics").body.decode(), re.M).group(1)
+        assert daemon.stop() == 0
+        return statuses, int(float(dropped))
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("left_bytes", [64 * 1024, 160 * 1024])
+def test_refused_deliveries_cost_no_event_on_a_disk_that_is_nearly_full(make_daemon, small_disk,
+                                                                        left_bytes):
+    alone, none = statuses_on_a_full_disk(make_daemon, small_disk, "alone", left_bytes, False)
+    beside, dropped = statuses_on_a_full_disk(make_daemon, small_disk, "beside", left_bytes, True)
+    assert alone[0] == 200 and alone[-1] == 503 and none == 0
+    assert beside == alone
+    assert dropped == 10

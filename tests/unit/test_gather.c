@@ -10,6 +10,8 @@ static struct {
 	int writes;
 	int syncs;
 	int fail_write; /* the code that the next write fails with */
+	int fail_again; /* and so many after it */
+	int fail_sync;  /* the code that syncs fail with */
 } spy;
 
 static int spy_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int64 at)
@@ -17,14 +19,17 @@ static int spy_write(sqlite3_file *file, const void *bytes, int len, sqlite3_int
 	int code = spy.fail_write;
 
 	spy.writes++;
-	spy.fail_write = 0;
+	if (spy.fail_again > 0)
+		spy.fail_again--;
+	else
+		spy.fail_write = 0;
 	return code ? code : spy.real->xWrite(file, bytes, len, at);
 }
 
 static int spy_sync(sqlite3_file *file, int flags)
 {
 	spy.syncs++;
-	return spy.real->xSync(file, flags);
+	return spy.fail_sync ? spy.fail_sync : spy.real->xSync(file, flags);
 }
 
 static int spy_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret)
@@ -278,6 +283,86 @@ static void test_a_failed_write_outside_of_a_batch_passes_as_well(void **state)
 	assert_int_equal(take(f, "A", 30, 1, 1, "c"), VERDICT_APPLIED);
 }
 
+static void hold_one(struct fixture *f)
+{
+	static const struct store_hold junk = {.endpoint = "shansong",
+					       .reason = "json-syntax",
+					       .remote = "192.0.2.8",
+					       .body = SLICE("{")};
+
+	f->store->ops->hold(f->store, &junk, 1);
+}
+
+static struct store_held_stats held_of(struct fixture *f)
+{
+	struct store_held_stats stats;
+
+	store_held_stats(f->store, &stats);
+	return stats;
+}
+
+static void test_events_are_written_without_the_refused_for_which_there_is_no_room(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	add_event(f, "A", 30, 1, 1, "c");
+	add_event(f, "B", 20, 1, 1, "");
+	hold_one(f);
+	spy.fail_write = SQLITE_FULL;
+	spy.syncs = 0;
+	assert_int_equal(write_added(f), 0);
+	assert_int_equal(f->items[0].result.err, 0);
+	assert_int_equal(f->items[0].result.verdict, VERDICT_APPLIED);
+	assert_int_equal(f->items[1].result.err, 0);
+	assert_int_equal(spy.syncs, 1);
+	assert_int_equal(held_of(f).held, 0);
+	assert_int_equal(held_of(f).failed, 1);
+	close_store(f);
+	open_store(f);
+	assert_string_equal(sql(f, "SELECT (SELECT count(*) FROM order_log), count(*) FROM held"),
+			    "3|0");
+	hold_one(f);
+	assert_int_equal(write_added(f), 0);
+	assert_int_equal(held_of(f).held, 1);
+}
+
+/* Who hands them in counts those of a batch that failed. */
+static void test_batch_that_has_no_room_without_the_refused_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	add_event(f, "A", 30, 1, 1, "c");
+	hold_one(f);
+	spy.fail_write = SQLITE_FULL;
+	spy.fail_again = 1;
+	spy.writes = spy.syncs = 0;
+	assert_int_equal(write_added(f), -ERR_STORE_FULL);
+	assert_int_equal(f->items[0].result.err, -ERR_STORE_FULL);
+	assert_int_equal(spy.writes, 2);
+	assert_int_equal(spy.syncs, 0);
+	assert_int_equal(held_of(f).held, 0);
+	assert_int_equal(held_of(f).failed, 0);
+	assert_int_equal(take(f, "A", 30, 1, 1, "c"), VERDICT_APPLIED);
+}
+
+static void test_batch_whose_sync_failed_is_not_tried_without_the_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	take(f, "A", 20, 1, 0, "");
+	add_event(f, "A", 30, 1, 1, "c");
+	hold_one(f);
+	spy.fail_sync = SQLITE_IOERR_FSYNC;
+	spy.writes = spy.syncs = 0;
+	assert_int_equal(write_added(f), -ERR_STORE_IO);
+	assert_int_equal(f->items[0].result.err, -ERR_STORE_IO);
+	assert_int_equal(spy.writes, 1);
+	assert_int_equal(spy.syncs, 1);
+	spy.fail_sync = 0;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, end)
 
 int main(void)
@@ -294,6 +379,9 @@ int main(void)
 		TEST(test_nothing_is_synced_after_lost_bytes_before_the_rollback),
 		TEST(test_what_was_gathered_is_dropped_at_the_rollback),
 		TEST(test_a_failed_write_outside_of_a_batch_passes_as_well),
+		TEST(test_events_are_written_without_the_refused_for_which_there_is_no_room),
+		TEST(test_batch_that_has_no_room_without_the_refused_is_refused),
+		TEST(test_batch_whose_sync_failed_is_not_tried_without_the_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,20 +174,21 @@ static void test_the_ring_is_known_again_after_a_restart(void **state)
 	assert_int_equal(after.bytes, before.bytes);
 }
 
-static struct write_hold *new_hold(void)
+static struct write_hold *new_hold(bool ours)
 {
 	struct write_hold *made = calloc(1, sizeof(*made));
 
 	assert_non_null(made);
+	made->ours = ours;
 	return made;
 }
 
-static size_t put_many(struct hold_queue *queue, size_t n, int64_t now_us)
+static size_t put_many(struct hold_queue *queue, size_t n, bool ours, int64_t now_us)
 {
 	size_t taken = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct write_hold *one = new_hold();
+		struct write_hold *one = new_hold(ours);
 		if (hold_queue_put(queue, one, now_us))
 			taken++;
 		else
@@ -202,13 +203,13 @@ static void test_a_hundred_a_second_are_taken(void **state)
 
 	(void)state;
 	hold_queue_init(&queue, 0);
-	assert_int_equal(put_many(&queue, 300, 0), WRITER_HOLDS_PER_SECOND);
+	assert_int_equal(put_many(&queue, 300, true, 0), WRITER_HOLDS_PER_SECOND);
 	assert_int_equal(hold_queue_take(&queue), WRITER_HOLDS_PER_SECOND);
 	hold_queue_drop_taken(&queue);
-	assert_int_equal(put_many(&queue, 300, 500000), WRITER_HOLDS_PER_SECOND / 2);
+	assert_int_equal(put_many(&queue, 300, true, 500000), WRITER_HOLDS_PER_SECOND / 2);
 	hold_queue_take(&queue);
 	hold_queue_drop_taken(&queue);
-	assert_int_equal(put_many(&queue, 300, 3600000000), WRITER_HOLDS_PER_SECOND);
+	assert_int_equal(put_many(&queue, 300, true, 3600000000), WRITER_HOLDS_PER_SECOND);
 	hold_queue_release(&queue);
 }
 
@@ -218,7 +219,60 @@ static void test_the_queue_is_bounded(void **state)
 
 	(void)state;
 	hold_queue_init(&queue, 0);
-	assert_int_equal(put_many(&queue, 100, 0) + put_many(&queue, 100, 1000000), HOLD_QUEUE_MAX);
+	assert_int_equal(put_many(&queue, 100, true, 0) + put_many(&queue, 100, true, 1000000),
+			 HOLD_QUEUE_MAX);
+	hold_queue_release(&queue);
+}
+
+/* The half that the ring reserves is of no use to those who never reach it. */
+static void test_however_much_junk_comes_ours_find_half_of_the_rate(void **state)
+{
+	struct hold_queue queue;
+	size_t ours = 0;
+
+	(void)state;
+	hold_queue_init(&queue, 0);
+	assert_int_equal(put_many(&queue, 300, false, 0), WRITER_HOLDS_PER_SECOND / 2);
+	assert_int_equal(put_many(&queue, 300, true, 0), WRITER_HOLDS_PER_SECOND / 2);
+	hold_queue_take(&queue);
+	hold_queue_drop_taken(&queue);
+	/* Both halves ask for more than there is: what comes in is for ours. */
+	for (int64_t now_us = 10000; now_us <= 1000000; now_us += 10000) {
+		assert_int_equal(put_many(&queue, 10, false, now_us), 0);
+		ours += put_many(&queue, 10, true, now_us);
+	}
+	assert_int_equal(ours, WRITER_HOLDS_PER_SECOND);
+	hold_queue_release(&queue);
+}
+
+static void test_a_queue_that_is_full_of_junk_has_room_for_a_second_of_ours(void **state)
+{
+	struct hold_queue queue;
+	size_t junk = 0;
+
+	(void)state;
+	hold_queue_init(&queue, 0);
+	for (int64_t now_us = 0; now_us <= 10000000; now_us += 10000)
+		junk += put_many(&queue, 10, false, now_us);
+	assert_int_equal(junk, HOLD_QUEUE_STRANGERS);
+	assert_int_equal(put_many(&queue, 300, true, 20000000), WRITER_HOLDS_PER_SECOND);
+	hold_queue_release(&queue);
+}
+
+static void test_without_ours_strangers_get_the_whole_rate(void **state)
+{
+	struct hold_queue queue;
+	size_t junk = 0;
+
+	(void)state;
+	hold_queue_init(&queue, 0);
+	put_many(&queue, 300, false, 0);
+	for (int64_t now_us = 10000; now_us <= 1000000; now_us += 10000) {
+		hold_queue_take(&queue);
+		hold_queue_drop_taken(&queue);
+		junk += put_many(&queue, 10, false, now_us);
+	}
+	assert_int_equal(junk, WRITER_HOLDS_PER_SECOND);
 	hold_queue_release(&queue);
 }
 
@@ -236,6 +290,9 @@ int main(void)
 		STORE_TEST(test_the_ring_is_known_again_after_a_restart),
 		cmocka_unit_test(test_a_hundred_a_second_are_taken),
 		cmocka_unit_test(test_the_queue_is_bounded),
+		cmocka_unit_test(test_however_much_junk_comes_ours_find_half_of_the_rate),
+		cmocka_unit_test(test_a_queue_that_is_full_of_junk_has_room_for_a_second_of_ours),
+		cmocka_unit_test(test_without_ours_strangers_get_the_whole_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
