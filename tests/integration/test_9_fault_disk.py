@@ -1,6 +1,7 @@
 """The disk and the file under a running daemon, and what a start does with a damaged store."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import body_of, callback, captured, request, wait_until
+from conftest import LONG, body_of, callback, captured, request, tool, wait_until
 
 PATH = "/callback/shansong/test-token-0123456789"
 WRITE_HEAVY = "x" * 20000
@@ -432,26 +433,60 @@ def test_shell_that_holds_the_write_lock_is_503_until_it_lets_go(make_daemon):
     acks.check()
 
 
-def test_reader_that_keeps_the_log_is_named(make_daemon):
-    """A snapshot that is held open keeps the log growing; past a bound the log line says whose."""
-    daemon = make_daemon().init().start()
-    reader = subprocess.Popen(["sqlite3", f"file:{daemon.store}?mode=ro"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)
-    reader.stdin.write("BEGIN;\nSELECT count(*) FROM order_log;\n")
-    reader.stdin.flush()
-    assert reader.stdout.readline() == "0\n"
-    connection = daemon.connect()
+ALARM = re.compile(r".*write-ahead log.*")
+
+
+@pytest.fixture
+def hold_snapshot():
+    """Starts shells that read an old state of a daemon's store; all are ended."""
+    shells = []
+
+    def hold(daemon):
+        shells.append(subprocess.Popen(["sqlite3", f"file:{daemon.store}?mode=ro"], text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        shells[-1].stdin.write("BEGIN;\nSELECT count(*) FROM order_log;\n")
+        shells[-1].stdin.flush()
+        assert shells[-1].stdout.readline() == "0\n"
+        return shells[-1]
+
+    yield hold
+    for shell in shells:
+        shell.stdin.close()
+        shell.wait()
+        shell.stdout.close()
+
+
+def lengthen_log(daemon, connection, to_bytes):
     body = body_of(callback("R", ballast="x" * 60000))
-    while os.path.getsize(daemon.store + "-wal") <= 64 * 1024 * 1024:
+    while os.path.getsize(daemon.store + "-wal") <= to_bytes:
         acked = body.replace(b'"R"', b'"R%d"' % os.path.getsize(daemon.store + "-wal"))
         connection.send(request(PATH, acked))
         assert connection.reply().status == 200
-    line = wait_until(lambda: re.search(r".*write-ahead log.*", daemon.log_text()))
+
+
+def who_keeps_the_log(daemon, *options):
+    done = tool("attention", "--format", "jsonl", *options, conf=daemon.conf)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return next(row["detail"] for row in rows if row["subject"] == daemon.store + "-wal")
+
+
+def test_reader_that_keeps_the_log_is_named(make_daemon, hold_snapshot):
+    """A snapshot that is held open keeps the log growing; past a bound the log line says whose."""
+    daemon = make_daemon().init().start()
+    reader = hold_snapshot(daemon)
+    connection = daemon.connect()
+    body = body_of(callback("R", ballast="x" * 60000))
+    lengthen_log(daemon, connection, 64 * 1024 * 1024)
+    line = wait_until(lambda: ALARM.search(daemon.log_text()))
     assert f"process {reader.pid} (sqlite3)" in line.group(0)
+    assert f"process {reader.pid} (sqlite3) keeps it" in who_keeps_the_log(daemon)
+    if LONG:
+        wait_until(lambda: len(ALARM.findall(daemon.log_text())) == 2, 90)
     text = daemon.get_admin("/metrics").body.decode()
     assert float(re.search(r"^orderhook_wal_bytes (\S+)", text, re.M).group(1)) > 64 * 1024 * 1024
     reader.stdin.close()
     reader.wait()
+    assert "a reader keeps it" in who_keeps_the_log(daemon)
     # It ends: the log is used again from its beginning instead of growing.
     for n in range(3):
         connection.send(request(PATH, body.replace(b'"R"', b'"T%d"' % n)))
@@ -462,4 +497,22 @@ def test_reader_that_keeps_the_log_is_named(make_daemon):
         assert connection.reply().status == 200
     assert os.path.getsize(daemon.store + "-wal") == size
     connection.close()
+    assert daemon.stop() == 0
+
+
+def test_reader_is_named_by_attention_where_the_daemon_may_not_see_it(make_daemon, hold_snapshot):
+    """In a container whose /proc has processes only, the log line says what does name it."""
+    private_proc = ("unshare", "-m", "sh", "-c",
+                    'mount -t proc -o subset=pid,hidepid=invisible proc /proc && exec "$@"', "sh")
+    if subprocess.run([*private_proc, "true"], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: mounting a /proc of one's own needs root")
+    daemon = make_daemon().init().start(wrap=private_proc)
+    reader = hold_snapshot(daemon)
+    connection = daemon.connect()
+    lengthen_log(daemon, connection, 64 * 1024 * 1024)
+    connection.close()
+    line = wait_until(lambda: ALARM.search(daemon.log_text()))
+    assert "process" not in line.group(0) and "`orderhook attention` names them" in line.group(0)
+    assert f"process {reader.pid} (sqlite3) keeps it" in who_keeps_the_log(daemon)
+    assert re.findall(r"process (\d+)", who_keeps_the_log(daemon)) == [str(reader.pid)]
     assert daemon.stop() == 0
