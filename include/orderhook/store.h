@@ -141,6 +141,8 @@ int64_t store_wal_bytes(const struct store *store);
 /* Names whose snapshots keep the log from being used again, "process 12 (sqlite3)"; adds nothing
  * when nobody does or it cannot be told. */
 void store_log_readers(const struct store *store, struct buf *out);
+/* The same for whoever does not write the store that lies there. */
+void store_log_readers_at(const char *store_path, struct buf *out);
 
 /* The ring of refused deliveries: its size, of which each half has one half. Its deliveries stay
  * when it gets smaller, until the next one comes. */

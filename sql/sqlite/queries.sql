@@ -219,6 +219,10 @@ INSERT INTO status_count (status, orders) SELECT status, count(*) FROM orders GR
 INSERT INTO store (one, store_id, environment, created_ms, logs_begun)
 VALUES (1, :store_id, :environment, :created_ms, 0)
 
+-- Where the database file has the row that says which store it is: a table of one row has one page.
+-- query: stamp_page
+SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'store'
+
 -- query: identify
 SELECT store_id, environment,
     COALESCE((SELECT last_event_id FROM event_span ORDER BY span DESC LIMIT 1), 0)

@@ -43,7 +43,7 @@ static void warn_of_log(struct writer *writer, int64_t bytes, int64_t now_us)
 		    "store: the write-ahead log has %lld MB because somebody reads an old state of "
 		    "the store: %s; it grows until they end",
 		    (long long)bytes / (1024 * 1024),
-		    readers.len ? readers.data : "`lslocks` on its -shm file names them");
+		    readers.len ? readers.data : "`orderhook attention` names them");
 }
 
 /* Who asks whether the daemon is ready, and sends nothing while it is not, must see it recover. */

@@ -71,7 +71,8 @@ static int join_behind(struct sqlite_store *store, struct range *range)
 static int add_range(struct sqlite_store *store, struct range *range)
 {
 	struct statement *statement = &store->statements[W_insert_anchor];
-	int err = chain_read_link(store, store->head.store_id, range->last, range->link);
+	int err = chain_read_link(&store->connection, &store->statements[W_link_of],
+				  store->head.store_id, range->last, range->link);
 
 	if (!err)
 		err = join_before(store, range);

@@ -70,21 +70,20 @@ int chain_stamp(const uint8_t previous[CHAIN_BYTES], const struct store_item *it
 
 /* ------------------------------------------------------------------ the head ----------- */
 
-int chain_read_link(struct sqlite_store *store, const char *store_id, int64_t event_id,
-		    uint8_t ret[CHAIN_BYTES])
+int chain_read_link(struct connection *connection, struct statement *statement,
+		    const char *store_id, int64_t event_id, uint8_t ret[CHAIN_BYTES])
 {
-	struct statement *statement = &store->statements[W_link_of];
 	const void *link;
 	int err;
 
 	if (event_id == 0)
 		return chain_genesis(store_id, ret);
 	bind_int(statement, P_event_id, event_id);
-	err = statement_step(&store->connection, statement);
+	err = statement_step(connection, statement);
 	if (err == 1) {
 		link = sqlite3_column_blob(statement->handle, 0);
 		if (!link || sqlite3_column_bytes(statement->handle, 0) != CHAIN_BYTES)
-			err = tell_bad_column(&store->connection, statement, 0);
+			err = tell_bad_column(connection, statement, 0);
 		else
 			memcpy(ret, link, CHAIN_BYTES);
 	} else if (err == 0) {
@@ -117,15 +116,24 @@ static int tell_rolled_back(const struct sqlite_store *store, int64_t last_event
 	return -ERR_STORE_ROLLED_BACK;
 }
 
-static int check_head(struct sqlite_store *store, int64_t last_event_id,
+static int tell_unread(const struct sqlite_store *store, const struct connection *connection,
+		       int err, struct buf *problem)
+{
+	buf_addf(problem, "%s cannot be read: %s", store->path, connection->problem);
+	return err;
+}
+
+/* Does the store hold the event that PATH.head names? */
+static int check_head(const struct sqlite_store *store, struct connection *connection,
+		      struct statement *statement, int64_t last_event_id,
 		      const struct store_head *head, struct buf *problem)
 {
 	uint8_t link[CHAIN_BYTES];
-	int err = chain_read_link(store, head->store_id, head->event_id, link);
+	int err = chain_read_link(connection, statement, head->store_id, head->event_id, link);
 
 	if (err && err != -ERR_NOT_FOUND) {
 		buf_addf(problem, "%s cannot be compared with %s.head: %s", store->path,
-			 store->path, store->connection.problem);
+			 store->path, connection->problem);
 		return err;
 	}
 	if (err || last_event_id < head->event_id || !digest_equal(link, head->link, CHAIN_BYTES))
@@ -133,13 +141,11 @@ static int check_head(struct sqlite_store *store, int64_t last_event_id,
 	return 0;
 }
 
-int sqlite_head_check(struct sqlite_store *store, const struct store_identity *identity,
-		      struct buf *problem)
+/* 1 when PATH.head says something of this store, 0 when not. */
+static int read_head(const struct sqlite_store *store, const struct store_identity *identity,
+		     struct store_head *ret, struct buf *problem)
 {
-	int64_t last_event_id = identity->last_event_id;
-	struct store_head head = {.since_event_id = last_event_id};
-	int err = store_head_read(store->path, &head);
-	bool known = err == 0 && strcmp(head.store_id, identity->store_id) == 0;
+	int err = store_head_read(store->path, ret);
 
 	/* A head that cannot be read now may name what this store has lost. */
 	if (err && err != -ERR_NOT_FOUND && err != -ERR_STORE_CORRUPT) {
@@ -147,23 +153,47 @@ int sqlite_head_check(struct sqlite_store *store, const struct store_identity *i
 			 err == -ERR_STORE_IO ? strerror(errno) : err_text(err));
 		return err;
 	}
-	err = known ? check_head(store, last_event_id, &head, problem) : 0;
+	return err == 0 && strcmp(ret->store_id, identity->store_id) == 0;
+}
+
+static int take_head(struct sqlite_store *store, struct connection *connection,
+		     struct statement *statement, const struct store_identity *identity,
+		     struct buf *problem)
+{
+	int64_t last_event_id = identity->last_event_id;
+	struct store_head head = {0};
+	int known = read_head(store, identity, &head, problem);
+	int err = known < 0 ? known : 0;
+
+	if (known > 0)
+		err = check_head(store, connection, statement, last_event_id, &head, problem);
 	if (err)
 		return err;
 	if (!known)
 		head.since_event_id = last_event_id;
 	memcpy(head.store_id, identity->store_id, sizeof(head.store_id));
 	head.event_id = last_event_id;
-	err = chain_read_link(store, head.store_id, last_event_id, head.link);
+	err = chain_read_link(connection, statement, head.store_id, last_event_id, head.link);
 	if (err == -ERR_NOT_FOUND)
 		return store_tell_corrupt(store->path, "its last event is missing", problem);
-	if (err) {
-		buf_addf(problem, "%s cannot be read: %s", store->path, store->connection.problem);
-		return err;
-	}
+	if (err)
+		return tell_unread(store, connection, err, problem);
 	store->head = head;
 	store->head_anew = !known;
 	return 0;
+}
+
+int sqlite_head_check(struct sqlite_store *store, struct connection *connection,
+		      const struct store_identity *identity, struct buf *problem)
+{
+	struct statement statement;
+	int err = statement_prepare(connection, "link_of", SQL_link_of, &statement);
+
+	if (err)
+		return tell_unread(store, connection, err, problem);
+	err = take_head(store, connection, &statement, identity, problem);
+	statement_release(&statement);
+	return err;
 }
 
 int sqlite_head_open(struct sqlite_store *store, struct buf *problem)

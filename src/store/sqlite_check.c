@@ -15,7 +15,6 @@
 #include "orderhook/err.h"
 #include "sqlite_private.h"
 
-#define HEADER_BYTES 100
 #define HEADER_APPLICATION_ID 68
 
 bool store_has_wal(const char *path)
@@ -109,13 +108,21 @@ static bool is_ours_by_log(struct connection *connection, const char *path)
 	       id == STORE_APPLICATION_ID;
 }
 
+bool store_header_is_ours(const unsigned char header[STORE_HEADER_BYTES])
+{
+	static const char magic[16] = "SQLite format 3";
+	uint32_t id = 0;
+
+	for (int i = 0; i < 4; i++)
+		id = id << 8 | header[HEADER_APPLICATION_ID + i];
+	return memcmp(header, magic, sizeof(magic)) == 0 && id == STORE_APPLICATION_ID;
+}
+
 /* Through SQLite's own descriptor, and before SQLite itself has read anything. */
 static int check_header(struct connection *connection, const char *path, struct buf *problem)
 {
-	static const char magic[16] = "SQLite format 3";
-	unsigned char header[HEADER_BYTES];
+	unsigned char header[STORE_HEADER_BYTES];
 	sqlite3_file *file = NULL;
-	uint32_t id = 0;
 	int code = sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
 
 	if (code == SQLITE_OK)
@@ -127,10 +134,7 @@ static int check_header(struct connection *connection, const char *path, struct 
 		buf_addf(problem, "%s cannot be read: %s", path, connection->problem);
 		return err;
 	}
-	for (int i = 0; i < 4; i++)
-		id = id << 8 | header[HEADER_APPLICATION_ID + i];
-	if ((memcmp(header, magic, sizeof(magic)) != 0 || id != STORE_APPLICATION_ID) &&
-	    !is_ours_by_log(connection, path))
+	if (!store_header_is_ours(header) && !is_ours_by_log(connection, path))
 		return tell_foreign(path, problem);
 	return 0;
 }
@@ -231,7 +235,8 @@ static int check_log_owner(const char *path, const char *store_id, struct buf *p
 	return -ERR_STORE_CORRUPT;
 }
 
-int store_look(const char *path, int newest, struct store_identity *ret, struct buf *problem)
+int store_open_look(const char *path, int newest, struct connection *ret_connection,
+		    struct store_identity *ret, struct buf *problem)
 {
 	struct connection connection;
 	int err = connection_open(&connection, path, SQLITE_OPEN_READONLY, !store_has_wal(path));
@@ -242,6 +247,21 @@ int store_look(const char *path, int newest, struct store_identity *ret, struct 
 	}
 	sqlite3_db_config(connection.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	err = store_identify(&connection, path, newest, ret, problem);
-	connection_close(&connection);
-	return err ? err : check_log_owner(path, ret->store_id, problem);
+	if (!err)
+		err = check_log_owner(path, ret->store_id, problem);
+	if (err)
+		connection_close(&connection);
+	else
+		*ret_connection = connection;
+	return err;
+}
+
+int store_look(const char *path, int newest, struct store_identity *ret, struct buf *problem)
+{
+	struct connection connection;
+	int err = store_open_look(path, newest, &connection, ret, problem);
+
+	if (!err)
+		connection_close(&connection);
+	return err;
 }

@@ -86,7 +86,8 @@ static int erase_event(struct sqlite_store *store, enum writer_statement update,
 	struct statement *page = &store->statements[W_chain_page];
 	uint8_t previous[CHAIN_BYTES];
 	uint8_t private_sha256[CHAIN_BYTES];
-	int err = chain_read_link(store, store->head.store_id, id - 1, previous);
+	int err = chain_read_link(&store->connection, &store->statements[W_link_of],
+				  store->head.store_id, id - 1, previous);
 
 	if (err)
 		return err == -ERR_NOT_FOUND ? -ERR_EVIDENCE : err;

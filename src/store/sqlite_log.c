@@ -44,6 +44,14 @@ static int64_t committed_frames(sqlite3 *db)
 	return frames;
 }
 
+bool sqlite_log_is_whole(struct sqlite_store *store, int64_t bytes)
+{
+	int64_t frames = committed_frames(store->connection.db);
+
+	return frames == 0 ||
+	       (frames > 0 && bytes >= WAL_HEADER_BYTES + frames * store->frame_bytes);
+}
+
 void sqlite_log_cut(struct sqlite_store *store)
 {
 	sqlite3 *db = store->connection.db;

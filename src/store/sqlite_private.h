@@ -20,6 +20,7 @@
 #define STORE_SPAN_EVENTS 4096 /* events of one row of event_span; part of the file's format */
 #define STORE_PROBLEM_BYTES 512
 #define STORE_FRAME_HEADER_BYTES 24 /* before each page in the log */
+#define STORE_HEADER_BYTES 100      /* the first page begins with it */
 
 /* ------------------------------------------------------------------ statements --------- */
 
@@ -103,6 +104,8 @@ struct store_identity {
 int store_check_path(const char *path, struct buf *problem);
 /* True when there is a log with something in it. */
 bool store_has_wal(const char *path);
+/* The beginning of the first page: of an SQLite database, and of ours. */
+bool store_header_is_ours(const unsigned char header[STORE_HEADER_BYTES]);
 /*
  * What the file says of itself, read through a connection that has read nothing yet, which is
  * hardened on the way; newest is the last migration's number. -ERR_STORE_FOREIGN, _NEWER, _CORRUPT.
@@ -110,7 +113,10 @@ bool store_has_wal(const char *path);
 int store_read_identity(struct connection *connection, struct store_identity *ret);
 int store_identify(struct connection *connection, const char *path, int newest,
 		   struct store_identity *ret, struct buf *problem);
-/* The same through a connection of its own that leaves every byte as it is. */
+/* The same through a connection of its own that leaves every byte as it is; on success it is open,
+ * for more to be read in the same way. */
+int store_open_look(const char *path, int newest, struct connection *ret_connection,
+		    struct store_identity *ret, struct buf *problem);
 int store_look(const char *path, int newest, struct store_identity *ret, struct buf *problem);
 /* Says in problem what to do about a damaged file; returns -ERR_STORE_CORRUPT. */
 int store_tell_corrupt(const char *path, const char *detail, struct buf *problem);
@@ -137,6 +143,7 @@ int migrations_run(struct connection *connection, const struct sql_text *migrati
 
 extern const char SQL_identify[];
 extern const char SQL_stamp[];
+extern const char SQL_stamp_page[];
 
 enum writer_statement {
 #define WRITER_STATEMENT(name) W_##name,
@@ -157,7 +164,16 @@ struct endpoint_id {
 struct file_identity {
 	dev_t device;
 	ino_t inode;
-	off_t bytes; /* the most that was seen: neither file shrinks while it is open */
+	off_t bytes; /* the most that was seen */
+	struct timespec changed;
+};
+
+/* Where the database itself, without its log, says which store it is. */
+struct database_stamp {
+	int64_t at;
+	int page_bytes;
+	unsigned char *page; /* owned, page_bytes: to read it into */
+	bool seen;           /* it was there at the last look */
 };
 
 /* What a transaction has gathered and writes at its end. */
@@ -202,6 +218,7 @@ struct sqlite_store {
 	char *wal_path;
 	struct file_identity file;
 	struct file_identity wal;
+	struct database_stamp stamp;
 	int failed; /* a failure after which nothing is written any more */
 
 	int64_t frame_bytes;     /* what a page takes in the log */
@@ -231,28 +248,33 @@ int sqlite_store_write_batch(struct store *store, struct store_item **items, siz
 void sqlite_store_roll_back(struct sqlite_store *store);
 /* Writes the tally's change of the orders in each status. */
 int sqlite_store_flush_counts(struct sqlite_store *store);
-/* Are both files still the ones that were opened, and not shorter than they were? */
+/* sqlite_file.c. Remembers what the files are, as soon as the connection is open. */
+int sqlite_file_identify(struct sqlite_store *store);
+/* Are both files still the ones that were opened, not shorter than they were, and of this store?
+ * -ERR_STORE_MOVED, _CORRUPT. */
 int sqlite_store_check_file(struct sqlite_store *store);
 /* Remembers a failure that ends the store's writing; returns err. */
 int sqlite_store_failed(struct sqlite_store *store, int err);
 
 /* sqlite_log.c. Follows the log's length from commit to commit. */
 void sqlite_log_watch(struct sqlite_store *store);
+/* Is all that is committed in a log of this length? */
+bool sqlite_log_is_whole(struct sqlite_store *store, int64_t bytes);
 /* Takes what is behind the last commit out of the log, and out of the kernel's cache. */
 void sqlite_log_cut(struct sqlite_store *store);
 /* Copies the log into the database when that is due; always, when forced. */
 int sqlite_store_checkpoint(struct sqlite_store *store, bool forced);
 
-/* Compares the committed head with PATH.head, and takes it over; nothing is written.
+/* Compares the head that the connection sees with PATH.head, and takes it over; nothing is written.
  * -ERR_STORE_ROLLED_BACK. */
-int sqlite_head_check(struct sqlite_store *store, const struct store_identity *identity,
-		      struct buf *problem);
+int sqlite_head_check(struct sqlite_store *store, struct connection *connection,
+		      const struct store_identity *identity, struct buf *problem);
 /* Opens PATH.head and writes the head. Its name is durable then, the rest with the next sync. */
 int sqlite_head_open(struct sqlite_store *store, struct buf *problem);
-/* The link of an event, or of the last one of a pruned range; number 0: what stands before the
- * first. -ERR_NOT_FOUND. */
-int chain_read_link(struct sqlite_store *store, const char *store_id, int64_t event_id,
-		    uint8_t ret[CHAIN_BYTES]);
+/* The link of an event, or of the last one of a pruned range, with the statement "link_of"; number
+ * 0: what stands before the first. -ERR_NOT_FOUND. */
+int chain_read_link(struct connection *connection, struct statement *statement,
+		    const char *store_id, int64_t event_id, uint8_t ret[CHAIN_BYTES]);
 /* What an event's row gets besides what the event says. */
 struct chain_stamp {
 	uint8_t body_sha256[CHAIN_BYTES];

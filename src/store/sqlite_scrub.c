@@ -128,7 +128,8 @@ static int empty_log(struct sqlite_store *store)
 		snprintf(store->connection.problem, STORE_PROBLEM_BYTES,
 			 "%s still has them, because somebody reads an old state of the store: %s",
 			 store->wal_path,
-			 readers.len ? readers.data : "`lslocks` on its -shm file names them");
+			 readers.len ? readers.data
+				     : "`orderhook attention --wal-over 0` names them");
 		return -ERR_TRACES;
 	}
 	if (!err) {

@@ -1,9 +1,11 @@
 /*
- * The writer's connection: open, the file's identity, close. Its log is sqlite_log.c.
+ * The writer's connection: open and close. Its log is sqlite_log.c, its files' identity
+ * sqlite_file.c.
  *
- * Open, in this order: what the file system says, the lock, what the file says (sqlite_check.c:
- * nothing is written before it is known to be ours), what the last writer said outside of it
- * (store_head.h), migrations, statements, the head anew.
+ * Open, in this order: what the file system says, the lock, what the file says (sqlite_check.c) and
+ * what the last writer said outside of it (store_head.h). Nothing is written, and no log is made,
+ * before all of that is known to be ours and whole: what is refused stays as it was. Then the
+ * writer's connection, migrations, statements, the head anew.
  */
 #include <assert.h>
 #include <errno.h>
@@ -30,48 +32,7 @@ int sqlite_store_failed(struct sqlite_store *store, int err)
 	return err;
 }
 
-/* ------------------------------------------------------------------ the files ---------- */
-
-static int identify_file(const char *path, struct file_identity *ret)
-{
-	struct stat status;
-
-	if (stat(path, &status) != 0)
-		return -ERR_STORE_MOVED;
-	*ret = (struct file_identity){status.st_dev, status.st_ino, status.st_size};
-	return 0;
-}
-
-/* Is the path still this file, and not shorter than it was? */
-static int compare_file(struct sqlite_store *store, const char *path, struct file_identity *known)
-{
-	struct file_identity now;
-	char *problem = store->connection.problem;
-
-	if (identify_file(path, &now) || now.device != known->device || now.inode != known->inode) {
-		snprintf(problem, STORE_PROBLEM_BYTES, "%s is not the file that was opened", path);
-		return -ERR_STORE_MOVED;
-	}
-	if (now.bytes < known->bytes) {
-		snprintf(problem, STORE_PROBLEM_BYTES, "%s was cut from %lld to %lld bytes", path,
-			 (long long)known->bytes, (long long)now.bytes);
-		return -ERR_STORE_CORRUPT;
-	}
-	known->bytes = now.bytes;
-	return 0;
-}
-
-int sqlite_store_check_file(struct sqlite_store *store)
-{
-	int err;
-
-	if (store->failed)
-		return store->failed;
-	err = compare_file(store, store->path, &store->file);
-	if (!err)
-		err = compare_file(store, store->wal_path, &store->wal);
-	return sqlite_store_failed(store, err);
-}
+/* ------------------------------------------------------------------ what it does ------- */
 
 static int check_file(struct store *base)
 {
@@ -186,9 +147,16 @@ static void release(struct sqlite_store *store)
 	store_lock_release(&store->lock);
 	order_cache_release(&store->orders);
 	free(store->history);
+	free(store->stamp.page);
 	free(store->wal_path);
 	free(store->path);
 	free(store);
+}
+
+/* Recovery starts from the log as it is on disk. */
+static void leave_log(struct sqlite_store *store)
+{
+	sqlite3_db_config(store->connection.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 }
 
 static void close_store(struct store *base)
@@ -197,8 +165,7 @@ static void close_store(struct store *base)
 	sqlite3 *db = store->connection.db;
 
 	if (store->failed) {
-		/* Recovery starts from the log as it is on disk. */
-		sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		leave_log(store);
 	} else {
 		/* An empty log cannot be replayed into a backup that is put in this one's place. A
 		 * reader that is still there keeps it; that one is whole, too. */
@@ -261,6 +228,23 @@ static int check_environment(struct sqlite_store *store, const struct store_iden
 	return 0;
 }
 
+/* Is it this store, and whole? Through a connection that cannot write. */
+static int look(struct sqlite_store *store, const char *environment, int newest,
+		struct buf *problem)
+{
+	struct connection connection;
+	struct store_identity identity;
+	int err = store_open_look(store->path, newest, &connection, &identity, problem);
+
+	if (err)
+		return err;
+	err = check_environment(store, &identity, environment, problem);
+	if (!err)
+		err = sqlite_head_check(store, &connection, &identity, problem);
+	connection_close(&connection);
+	return err;
+}
+
 static const struct sql_query queries[W_MAX] = {
 #define WRITER_STATEMENT(name) {#name, SQL_##name},
 #include "sqlite_statement.def"
@@ -268,8 +252,6 @@ static const struct sql_query queries[W_MAX] = {
 
 static int prepare(struct sqlite_store *store, enum writer_statement which)
 {
-	if (store->statements[which].handle)
-		return 0;
 	return statement_prepare(&store->connection, queries[which].name, queries[which].text,
 				 &store->statements[which]);
 }
@@ -304,8 +286,6 @@ static int set_up(struct sqlite_store *store)
 	/* Or readers of another uid could not read after a clean stop. */
 	sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
 	sqlite_log_watch(store);
-	if (!err)
-		err = prepare(store, W_link_of);
 	return err;
 }
 
@@ -324,9 +304,7 @@ static int open_files(struct sqlite_store *store, struct buf *problem)
 		return -ERR_STORE_IO;
 	}
 	if (!err)
-		err = identify_file(store->path, &store->file);
-	if (!err)
-		err = identify_file(store->wal_path, &store->wal);
+		err = sqlite_file_identify(store);
 	/* From here on the path is compared with what was identified. */
 	if (!err)
 		sqlite3_file_control(connection->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
@@ -360,17 +338,12 @@ static int tell_unopened(struct sqlite_store *store, int err, struct buf *proble
 static int open_locked(struct sqlite_store *store, const char *environment,
 		       const struct sql_text *migrations, struct buf *problem)
 {
-	struct store_identity identity;
 	int err = store_check_path(store->path, problem);
 
 	if (!err)
-		err = store_look(store->path, migrations_newest(migrations), &identity, problem);
-	if (!err)
-		err = check_environment(store, &identity, environment, problem);
+		err = look(store, environment, migrations_newest(migrations), problem);
 	if (!err)
 		err = open_files(store, problem);
-	if (!err)
-		err = sqlite_head_check(store, &identity, problem);
 	if (!err)
 		err = sqlite_store_failed(store, migrate(store, migrations));
 	if (!err)
@@ -397,6 +370,8 @@ int sqlite_store_open(const char *path, const char *environment, const struct sq
 	if (!err)
 		err = open_locked(store, environment, migrations, problem);
 	if (err) {
+		if (store->connection.db)
+			leave_log(store);
 		release(store);
 		return err;
 	}

@@ -56,12 +56,19 @@ static void write_pid(int fd, long pid)
 		return;
 }
 
-static int refuse_locked(int fd, const char *path, struct buf *problem)
+static uint64_t read_pid(int fd)
 {
 	char text[TEXT_BYTES];
 	uint64_t pid = 0;
 
 	slice_to_u64(line_value(read_text(fd, text), SLICE("pid ")), INT32_MAX, &pid);
+	return pid;
+}
+
+static int refuse_locked(int fd, const char *path, struct buf *problem)
+{
+	uint64_t pid = read_pid(fd);
+
 	if (pid)
 		buf_addf(problem,
 			 "process %llu writes this store and holds %s; stop it first, or name "
@@ -145,6 +152,22 @@ int store_lock_take(const char *store_path, struct store_lock *ret, struct buf *
 		}
 		close(fd);
 	}
+}
+
+long store_lock_holder(const char *store_path)
+{
+	char path[LOCK_PATH_BYTES];
+	uint64_t pid;
+	int fd;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s.lock", store_path) >= sizeof(path))
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	pid = read_pid(fd);
+	close(fd);
+	return (long)pid;
 }
 
 void store_lock_release(struct store_lock *lock)

@@ -15,4 +15,6 @@ struct store_lock {
  * -ERR_STORE_IO when the file cannot be made or locked.
  */
 int store_lock_take(const char *store_path, struct store_lock *ret, struct buf *problem);
+/* The pid that the file names; 0 when it names none, or cannot be read. */
+long store_lock_holder(const char *store_path);
 void store_lock_release(struct store_lock *lock); /* one that is not held is fine */

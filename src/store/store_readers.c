@@ -1,8 +1,9 @@
 /*
  * Who keeps the write-ahead log from being used again? A reader holds one of SQLite's five read
  * locks, bytes 123 to 127 of the shared memory file, for as long as its snapshot lives, and the
- * kernel lists the locks of every process with the inode of their file in /proc/locks. A hardened
- * unit may not see that list; then nobody is named.
+ * kernel lists the locks of every process with the inode of their file in /proc/locks. Where that
+ * list is hidden nobody is named; where only other users' processes are, they have a number and no
+ * name. The writer reads as well, for as long as a batch takes, and is not meant.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,18 +18,19 @@
 #define PATH_BYTES 4096
 #define NAME_BYTES 64
 
+/* "" when it is hidden. */
 static void name_of(long pid, char name[NAME_BYTES])
 {
 	char path[64];
 	FILE *file;
 
-	snprintf(name, NAME_BYTES, "?");
+	name[0] = '\0';
 	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
 	file = fopen(path, "re");
 	if (!file)
 		return;
 	if (!fgets(name, NAME_BYTES, file))
-		snprintf(name, NAME_BYTES, "?");
+		name[0] = '\0';
 	name[strcspn(name, "\n")] = '\0';
 	/* A process chooses its own name, and this goes to a log. */
 	for (char *c = name; *c; c++) {
@@ -57,17 +59,25 @@ static long reader_of(const char *line, const struct stat *file)
 	return first <= READ_LOCKS_LAST && last >= READ_LOCKS_FIRST ? pid : 0;
 }
 
-void sqlite_store_log_readers(const struct store *base, struct buf *out)
+static void add_reader(long pid, struct buf *out)
 {
-	const struct sqlite_store *store = (const struct sqlite_store *)base;
+	char name[NAME_BYTES];
+
+	name_of(pid, name);
+	buf_addf(out, "%sprocess %ld", out->len ? ", " : "", pid);
+	if (name[0])
+		buf_addf(out, " (%s)", name);
+}
+
+void store_log_readers_at(const char *store_path, struct buf *out)
+{
+	long writer = store_lock_holder(store_path);
 	char path[PATH_BYTES];
 	char line[256];
-	char name[NAME_BYTES];
 	struct stat shared;
 	FILE *locks;
 
-	if (!store->path ||
-	    snprintf(path, sizeof(path), "%s-shm", store->path) >= (int)sizeof(path) ||
+	if (snprintf(path, sizeof(path), "%s-shm", store_path) >= (int)sizeof(path) ||
 	    stat(path, &shared) != 0)
 		return;
 	locks = fopen("/proc/locks", "re");
@@ -75,10 +85,13 @@ void sqlite_store_log_readers(const struct store *base, struct buf *out)
 		return;
 	while (fgets(line, sizeof(line), locks)) {
 		long pid = reader_of(line, &shared);
-		if (pid <= 0 || pid == getpid())
-			continue;
-		name_of(pid, name);
-		buf_addf(out, "%sprocess %ld (%s)", out->len ? ", " : "", pid, name);
+		if (pid > 0 && pid != getpid() && pid != writer)
+			add_reader(pid, out);
 	}
 	fclose(locks);
+}
+
+void sqlite_store_log_readers(const struct store *store, struct buf *out)
+{
+	store_log_readers_at(((const struct sqlite_store *)store)->path, out);
 }

@@ -22,6 +22,7 @@
 #define CLOCK_STEPS 20
 #define MIB (1024LL * 1024)
 #define NEXT_BYTES (PATH_BYTES + 32)
+#define READERS_BYTES 1024
 
 int attention_clock(const struct attention *attention, struct findings *findings)
 {
@@ -69,6 +70,7 @@ static void look_at_room(const struct attention *attention, struct findings *fin
 
 int attention_files(const struct attention *attention, struct findings *findings)
 {
+	BUF_AUTO struct buf readers = BUF_INIT(READERS_BYTES);
 	char wal[PATH_BYTES];
 	struct stat st;
 	int len = snprintf(wal, sizeof(wal), "%s-wal", attention->store_path);
@@ -78,11 +80,12 @@ int attention_files(const struct attention *attention, struct findings *findings
 	    st.st_size > attention->wal_bytes) {
 		char next[NEXT_BYTES];
 		snprintf(next, sizeof(next), "fuser -v %s", wal);
+		store_log_readers_at(attention->store_path, &readers);
 		findings_add(findings, "store", wal, 0, next,
-			     "the log has %lld MiB, more than %lld: a reader keeps it from being "
-			     "used again",
-			     (long long)(st.st_size / MIB),
-			     (long long)(attention->wal_bytes / MIB));
+			     "the log has %lld MiB, more than %lld: %s keeps it from being used "
+			     "again",
+			     (long long)(st.st_size / MIB), (long long)(attention->wal_bytes / MIB),
+			     readers.len ? readers.data : "a reader");
 	}
 	look_at_room(attention, findings);
 	return 0;

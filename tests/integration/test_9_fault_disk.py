@@ -1,6 +1,7 @@
 """The disk and the file under a running daemon, and what a start does with a damaged store."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import body_of, callback, captured, request, wait_until
+from conftest import LONG, body_of, callback, captured, request, tool, wait_until
 
 PATH = "/callback/shansong/test-token-0123456789"
 WRITE_HEAVY = "x" * 20000
@@ -136,6 +137,12 @@ def test_start_in_a_directory_that_is_read_only_is_78(make_daemon, small_disk):
     assert "must be writable" in daemon.log_text()
 
 
+def overwrite(path, offset, data):
+    with open(path, "r+b") as f:
+        f.seek(offset)
+        f.write(data)
+
+
 def unlink_all(store):
     for suffix in ("", "-wal", "-shm"):
         os.unlink(store + suffix)
@@ -158,14 +165,8 @@ def unlink_log(store):
     os.unlink(store + "-wal")
 
 
-@pytest.mark.parametrize("harm", [unlink_all, os.unlink, replace, cut, cut_log, unlink_log],
-                         ids=lambda harm: harm.__name__)
-def test_store_harmed_under_the_daemon_ends_the_acks_within_a_second(make_daemon, harm):
-    daemon = make_daemon().init().start()
-    acks = Acks(daemon)
-    for _ in range(5):
-        assert acks.post() == 200
-    harm(daemon.store)
+def assert_acks_end(daemon, acks):
+    """From now on, under load: no ack after a second, and the daemon ends."""
     harmed = time.monotonic()
     late = 0.0
     while daemon.process.poll() is None and time.monotonic() - harmed < 5:
@@ -175,6 +176,93 @@ def test_store_harmed_under_the_daemon_ends_the_acks_within_a_second(make_daemon
     assert late < 1.5, f"acknowledged {late:.1f} s after the file was gone"
     assert daemon.wait_exit(5) == 74
     assert "nothing more is acknowledged" in daemon.log_text()
+
+
+@pytest.mark.parametrize("harm", [unlink_all, os.unlink, replace, cut, cut_log, unlink_log],
+                         ids=lambda harm: harm.__name__)
+def test_store_harmed_under_the_daemon_ends_the_acks_within_a_second(make_daemon, harm):
+    daemon = make_daemon().init().start()
+    acks = Acks(daemon)
+    for _ in range(5):
+        assert acks.post() == 200
+    harm(daemon.store)
+    assert_acks_end(daemon, acks)
+
+
+def of_size(make_daemon, name, kilobytes):
+    """A stopped daemon with a store of about this size."""
+    daemon = make_daemon(name).init().start()
+    connection = daemon.connect()
+    for n in range(kilobytes // 20):
+        connection.send(request(PATH, body_of(callback(f"{name}{n}", ballast=WRITE_HEAVY))))
+        assert connection.reply().status == 200
+    connection.close()
+    assert daemon.stop() == 0
+    assert os.path.getsize(daemon.store) >= kilobytes * 1000
+    return daemon
+
+
+def overwritten_by_another_store(store, other):
+    """Not shorter, and the same file: only what is in it tells."""
+    with open(other, "rb") as f:
+        data = f.read()
+    data += b"\0" * max(0, os.path.getsize(store) - len(data))
+    overwrite(store, 0, data)
+
+
+def overwritten_by_junk(store, _):
+    overwrite(store, 0, os.urandom(os.path.getsize(store) + 4096))
+
+
+def overwritten_header(store, _):
+    overwrite(store, 0, b"\0" * 4096)
+
+
+@pytest.mark.parametrize("kilobytes", [200, 6000], ids=["small", "large"])
+@pytest.mark.parametrize("harm", [overwritten_by_another_store, overwritten_by_junk,
+                                  overwritten_header], ids=lambda harm: harm.__name__)
+def test_database_overwritten_in_its_place_ends_the_acks_within_a_second(make_daemon, harm,
+                                                                         kilobytes):
+    daemon = of_size(make_daemon, "a", kilobytes).start()
+    other = of_size(make_daemon, "b", kilobytes)
+    acks = Acks(daemon)
+    for _ in range(5):
+        assert acks.post() == 200
+    inode = os.stat(daemon.store).st_ino
+    harm(daemon.store, other.store)
+    assert os.stat(daemon.store).st_ino == inode
+    assert_acks_end(daemon, acks)
+    assert "was written over" in daemon.log_text()
+
+
+def test_idle_daemon_notices_an_overwritten_database_within_a_second(make_daemon):
+    daemon = of_size(make_daemon, "a", 200).start()
+    overwritten_by_junk(daemon.store, None)
+    assert daemon.wait_exit(2.5) == 74
+    assert "was written over" in daemon.log_text()
+
+
+def test_checkpoint_of_a_shell_and_a_new_time_of_the_file_stop_nothing(make_daemon):
+    daemon = make_daemon().init().start()
+    acks = Acks(daemon)
+    for round_trip in range(3):
+        assert acks.post() == 200
+        before = os.stat(daemon.store).st_mtime_ns
+        shell = sqlite3.connect(daemon.store)
+        busy, frames, copied = shell.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        shell.close()
+        assert (busy, copied) == (0, frames) and frames > 0
+        assert os.stat(daemon.store).st_mtime_ns != before
+        assert acks.post() == 200
+        os.utime(daemon.store)
+    # What the shell's own writing and its checkpoint leave is taken, too.
+    shell = sqlite3.connect(daemon.store, isolation_level=None)
+    shell.execute("UPDATE store SET logs_begun = logs_begun + 1000")
+    shell.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shell.close()
+    assert acks.post() == 200
+    assert daemon.stop() == 0
+    acks.check()
 
 
 @pytest.mark.parametrize("harm", [os.unlink, replace], ids=["removed", "replaced"])
@@ -220,21 +308,25 @@ def stored(make_daemon, clean=True):
     return daemon
 
 
+def evidence(daemon):
+    """What lies there of the store, each file with what is in it. The lock file is no evidence, and
+    neither is shared memory beside a log, which is made anew from the log."""
+    name = os.path.basename(daemon.store)
+    found = {file[len(name):]: digest_of(os.path.join(daemon.dir, file))
+             for file in os.listdir(daemon.dir) if file.startswith(name)}
+    found.pop(".lock", None)
+    if os.path.exists(daemon.store + "-wal") and os.path.getsize(daemon.store + "-wal"):
+        found.pop("-shm", None)
+    return found
+
+
 def refused_as_it_was(daemon, code, words):
-    """The start is refused with these words, and every byte of the evidence stays."""
-    files = [daemon.store + suffix for suffix in ("", "-wal")
-             if os.path.exists(daemon.store + suffix)]
-    before = [digest_of(path) for path in files]
+    """The start is refused with these words; every byte of the evidence stays, none is added."""
+    before = evidence(daemon)
     daemon.start(wait=False)
     assert daemon.wait_exit(5) == code, daemon.log_text()
     assert words in daemon.log_text()
-    assert [digest_of(path) for path in files] == before
-
-
-def overwrite(path, offset, data):
-    with open(path, "r+b") as f:
-        f.seek(offset)
-        f.write(data)
+    assert evidence(daemon) == before
 
 
 def test_start_on_an_empty_or_foreign_file_is_refused(make_daemon):
@@ -280,6 +372,35 @@ def test_start_without_the_log_is_refused(make_daemon):
     refused_as_it_was(daemon, 78, "were acknowledged")
 
 
+def test_start_with_a_cut_log_is_refused(make_daemon):
+    daemon = stored(make_daemon, clean=False)
+    os.truncate(daemon.store + "-wal", os.path.getsize(daemon.store + "-wal") // 2)
+    refused_as_it_was(daemon, 78, "were acknowledged")
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["clean", "killed"])
+def test_start_on_a_newer_store_is_refused(make_daemon, clean):
+    daemon = stored(make_daemon, clean)
+    db = sqlite3.connect(daemon.store)
+    db.execute("PRAGMA user_version = 999")
+    db.commit()
+    db.close()
+    refused_as_it_was(daemon, 78, "was written by a newer orderhook")
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["clean", "killed"])
+def test_start_on_a_store_of_another_environment_is_refused(make_daemon, clean):
+    daemon = stored(make_daemon, clean)
+    daemon.configure(store={"environment": "production"})
+    refused_as_it_was(daemon, 78, "belongs to the environment test")
+
+
+def test_start_without_a_store_is_refused_and_makes_none(make_daemon):
+    daemon = make_daemon()
+    refused_as_it_was(daemon, 78, "make it with `orderhook init`")
+    assert os.path.basename(daemon.store) + ".lock" not in os.listdir(daemon.dir)
+
+
 def test_start_with_the_log_of_another_store_is_refused(make_daemon, tmp_path):
     daemon = stored(make_daemon, clean=False)
     other = make_daemon("other").init().start()
@@ -312,26 +433,60 @@ def test_shell_that_holds_the_write_lock_is_503_until_it_lets_go(make_daemon):
     acks.check()
 
 
-def test_reader_that_keeps_the_log_is_named(make_daemon):
-    """A snapshot that is held open keeps the log growing; past a bound the log line says whose."""
-    daemon = make_daemon().init().start()
-    reader = subprocess.Popen(["sqlite3", f"file:{daemon.store}?mode=ro"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)
-    reader.stdin.write("BEGIN;\nSELECT count(*) FROM order_log;\n")
-    reader.stdin.flush()
-    assert reader.stdout.readline() == "0\n"
-    connection = daemon.connect()
+ALARM = re.compile(r".*write-ahead log.*")
+
+
+@pytest.fixture
+def hold_snapshot():
+    """Starts shells that read an old state of a daemon's store; all are ended."""
+    shells = []
+
+    def hold(daemon):
+        shells.append(subprocess.Popen(["sqlite3", f"file:{daemon.store}?mode=ro"], text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        shells[-1].stdin.write("BEGIN;\nSELECT count(*) FROM order_log;\n")
+        shells[-1].stdin.flush()
+        assert shells[-1].stdout.readline() == "0\n"
+        return shells[-1]
+
+    yield hold
+    for shell in shells:
+        shell.stdin.close()
+        shell.wait()
+        shell.stdout.close()
+
+
+def lengthen_log(daemon, connection, to_bytes):
     body = body_of(callback("R", ballast="x" * 60000))
-    while os.path.getsize(daemon.store + "-wal") <= 64 * 1024 * 1024:
+    while os.path.getsize(daemon.store + "-wal") <= to_bytes:
         acked = body.replace(b'"R"', b'"R%d"' % os.path.getsize(daemon.store + "-wal"))
         connection.send(request(PATH, acked))
         assert connection.reply().status == 200
-    line = wait_until(lambda: re.search(r".*write-ahead log.*", daemon.log_text()))
+
+
+def who_keeps_the_log(daemon, *options):
+    done = tool("attention", "--format", "jsonl", *options, conf=daemon.conf)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return next(row["detail"] for row in rows if row["subject"] == daemon.store + "-wal")
+
+
+def test_reader_that_keeps_the_log_is_named(make_daemon, hold_snapshot):
+    """A snapshot that is held open keeps the log growing; past a bound the log line says whose."""
+    daemon = make_daemon().init().start()
+    reader = hold_snapshot(daemon)
+    connection = daemon.connect()
+    body = body_of(callback("R", ballast="x" * 60000))
+    lengthen_log(daemon, connection, 64 * 1024 * 1024)
+    line = wait_until(lambda: ALARM.search(daemon.log_text()))
     assert f"process {reader.pid} (sqlite3)" in line.group(0)
+    assert f"process {reader.pid} (sqlite3) keeps it" in who_keeps_the_log(daemon)
+    if LONG:
+        wait_until(lambda: len(ALARM.findall(daemon.log_text())) == 2, 90)
     text = daemon.get_admin("/metrics").body.decode()
     assert float(re.search(r"^orderhook_wal_bytes (\S+)", text, re.M).group(1)) > 64 * 1024 * 1024
     reader.stdin.close()
     reader.wait()
+    assert "a reader keeps it" in who_keeps_the_log(daemon)
     # It ends: the log is used again from its beginning instead of growing.
     for n in range(3):
         connection.send(request(PATH, body.replace(b'"R"', b'"T%d"' % n)))
@@ -342,6 +497,24 @@ def test_reader_that_keeps_the_log_is_named(make_daemon):
         assert connection.reply().status == 200
     assert os.path.getsize(daemon.store + "-wal") == size
     connection.close()
+    assert daemon.stop() == 0
+
+
+def test_reader_is_named_by_attention_where_the_daemon_may_not_see_it(make_daemon, hold_snapshot):
+    """In a container whose /proc has processes only, the log line says what does name it."""
+    private_proc = ("unshare", "-m", "sh", "-c",
+                    'mount -t proc -o subset=pid,hidepid=invisible proc /proc && exec "$@"', "sh")
+    if subprocess.run([*private_proc, "true"], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: mounting a /proc of one's own needs root")
+    daemon = make_daemon().init().start(wrap=private_proc)
+    reader = hold_snapshot(daemon)
+    connection = daemon.connect()
+    lengthen_log(daemon, connection, 64 * 1024 * 1024)
+    connection.close()
+    line = wait_until(lambda: ALARM.search(daemon.log_text()))
+    assert "process" not in line.group(0) and "`orderhook attention` names them" in line.group(0)
+    assert f"process {reader.pid} (sqlite3) keeps it" in who_keeps_the_log(daemon)
+    assert re.findall(r"process (\d+)", who_keeps_the_log(daemon)) == [str(reader.pid)]
     assert daemon.stop() == 0
 
 

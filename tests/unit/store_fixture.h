@@ -172,6 +172,54 @@ static inline enum verdict take(struct fixture *fixture, const char *iss, int st
 	return write_one(fixture);
 }
 
+static inline int setup_written(void **state)
+{
+	if (setup_store(state))
+		return -1;
+	take(*state, "A", 20, 1, 0, "");
+	return 0;
+}
+
+/* ------------------------------------------------------------------ files -------------- */
+
+/* A file that lies beside the store; until the next call. */
+static inline const char *beside(const struct fixture *f, const char *suffix)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s%s", f->path, suffix);
+	return path;
+}
+
+static inline void write_file(const char *path, const void *bytes, size_t len)
+{
+	FILE *file = fopen(path, "wb");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, len, file), len);
+	assert_int_equal(fclose(file), 0);
+}
+
+static inline struct buf read_file(const char *path)
+{
+	struct buf bytes = BUF_INIT(16 * 1024 * 1024);
+	char chunk[4096];
+	FILE *file = fopen(path, "rb");
+	size_t n;
+
+	assert_non_null(file);
+	while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
+		assert_int_equal(buf_add(&bytes, chunk, n), 0);
+	fclose(file);
+	return bytes;
+}
+
+static inline void forget_log(struct fixture *f)
+{
+	unlink(beside(f, "-wal"));
+	unlink(beside(f, "-shm"));
+}
+
 /* ------------------------------------------------------------------ SQL ---------------- */
 
 static inline sqlite3 *open_sql(const struct fixture *fixture, int flags)

@@ -1,4 +1,4 @@
-/* The store's file: made, locked, refused, migrated, watched; what is refused stays as it was. */
+/* The store's file: made, locked, refused, migrated; what is refused stays as it was. */
 #include "store_fixture.h"
 
 #include <fcntl.h>
@@ -38,40 +38,9 @@ static void expect_told(const char *text)
 		fail_msg("'%s' is not in: %s", text, problem.data);
 }
 
-static const char *beside(const struct fixture *f, const char *suffix)
-{
-	static char path[128];
-
-	snprintf(path, sizeof(path), "%s%s", f->path, suffix);
-	return path;
-}
-
 static bool is_there(const struct fixture *f, const char *suffix)
 {
 	return access(beside(f, suffix), F_OK) == 0;
-}
-
-static void write_file(const char *path, const void *bytes, size_t len)
-{
-	FILE *file = fopen(path, "wb");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, len, file), len);
-	assert_int_equal(fclose(file), 0);
-}
-
-static struct buf read_file(const char *path)
-{
-	struct buf bytes = BUF_INIT(16 * 1024 * 1024);
-	char chunk[4096];
-	FILE *file = fopen(path, "rb");
-	size_t n;
-
-	assert_non_null(file);
-	while ((n = fread(chunk, 1, sizeof(chunk), file)) > 0)
-		assert_int_equal(buf_add(&bytes, chunk, n), 0);
-	fclose(file);
-	return bytes;
 }
 
 /* Both ways of opening refuse the file with this error and these words, and leave it alone. */
@@ -223,12 +192,6 @@ static void test_directory_is_refused(void **state)
 	assert_int_equal(mkdir(f->path, 0700), 0);
 	assert_int_equal(try_open(f), -ERR_STORE_FOREIGN);
 	expect_told("not a regular file");
-}
-
-static void forget_log(struct fixture *f)
-{
-	unlink(beside(f, "-wal"));
-	unlink(beside(f, "-shm"));
 }
 
 static void test_newer_store_is_refused(void **state)
@@ -435,137 +398,6 @@ static void test_numbers_are_not_given_out_twice(void **state)
 	assert_int_equal(f->items[0].result.event_id, 3);
 }
 
-/* ------------------------------------------------------------------ watching ----------- */
-
-static int setup_written(void **state)
-{
-	if (setup_store(state))
-		return -1;
-	take(*state, "A", 20, 1, 0, "");
-	return 0;
-}
-
-static void expect_moved(struct fixture *f, int err)
-{
-	assert_int_equal(f->store->ops->check_file(f->store), err);
-	assert_string_not_equal(store_problem(f->store), "");
-	add_event(f, "B", 20, 1, 0, "");
-	assert_int_equal(write_added(f), err);
-	assert_int_equal(f->items[0].result.err, err);
-}
-
-static void test_file_in_its_place_passes(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(f->store->ops->check_file(f->store), 0);
-	assert_int_equal(f->store->ops->touch(f->store), 0);
-	assert_int_equal(f->store->ops->checkpoint(f->store), 0);
-	assert_int_equal(f->store->ops->check_file(f->store), 0);
-}
-
-static void test_renamed_file_is_noticed(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(rename(f->path, beside(f, ".gone")), 0);
-	expect_moved(f, -ERR_STORE_MOVED);
-}
-
-static void test_replaced_file_is_noticed(void **state)
-{
-	struct fixture *f = *state;
-	BUF_AUTO struct buf copy = read_file(f->path);
-
-	write_file(beside(f, ".new"), copy.data, copy.len);
-	assert_int_equal(rename(beside(f, ".new"), f->path), 0);
-	expect_moved(f, -ERR_STORE_MOVED);
-}
-
-static void test_removed_log_is_noticed(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(unlink(beside(f, "-wal")), 0);
-	expect_moved(f, -ERR_STORE_MOVED);
-}
-
-static void test_cut_file_is_noticed(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(truncate(f->path, 4096), 0);
-	expect_moved(f, -ERR_STORE_CORRUPT);
-}
-
-static void test_cut_log_is_noticed(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_int_equal(f->store->ops->check_file(f->store), 0);
-	assert_int_equal(truncate(beside(f, "-wal"), 4096), 0);
-	expect_moved(f, -ERR_STORE_CORRUPT);
-}
-
-static void test_touch_is_a_commit(void **state)
-{
-	struct fixture *f = *state;
-	int64_t before = store_wal_bytes(f->store);
-	char logs[32];
-
-	snprintf(logs, sizeof(logs), "%s", sql(f, "SELECT logs_begun + 1 FROM store"));
-	assert_int_equal(f->store->ops->touch(f->store), 0);
-	assert_true(store_wal_bytes(f->store) > before);
-	assert_string_equal(sql(f, "SELECT logs_begun FROM store"), logs);
-}
-
-static void test_log_is_copied_before_it_grows_without_end(void **state)
-{
-	struct fixture *f = *state;
-	static char body[3000];
-	int64_t most = 0;
-
-	for (int i = 0; i < 100; i++) {
-		for (int j = 0; j < 50; j++) {
-			char iss[32];
-			snprintf(iss, sizeof(iss), "W%d-%d", i, j);
-			add_event(f, iss, 20, 1, i, "");
-			f->items[j].body = (struct slice){body, sizeof(body)};
-		}
-		assert_int_equal(write_added(f), 0);
-		if (store_wal_bytes(f->store) > most)
-			most = store_wal_bytes(f->store);
-	}
-	/* 5000 events in 15 MB; the log begins anew after a thousand pages or less. */
-	assert_in_range(most, 1, 6 * 1024 * 1024);
-}
-
-static void test_clean_stop_leaves_an_empty_log_and_all_in_the_file(void **state)
-{
-	struct fixture *f = *state;
-	struct stat status;
-
-	close_store(f);
-	assert_int_equal(stat(beside(f, "-wal"), &status), 0);
-	assert_int_equal(status.st_size, 0);
-	forget_log(f);
-	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "1");
-}
-
-static void test_failed_store_leaves_its_log_alone(void **state)
-{
-	struct fixture *f = *state;
-	BUF_AUTO struct buf before = read_file(beside(f, "-wal"));
-
-	sqlite_store_failed((struct sqlite_store *)f->store, -ERR_STORE_IO);
-	close_store(f);
-	BUF_AUTO struct buf after = read_file(beside(f, "-wal"));
-	assert_int_equal(before.len, after.len);
-	assert_memory_equal(before.data, after.data, after.len);
-	open_store(f);
-	assert_string_equal(sql(f, "SELECT count(*) FROM order_log"), "1");
-}
-
 /* ------------------------------------------------------------------ migrations --------- */
 
 /* The built-in migrations and two of a future. */
@@ -745,16 +577,6 @@ int main(void)
 		TEST(test_log_that_a_shell_copied_into_the_database_is_no_loss, setup_dir),
 		TEST(test_word_of_another_store_is_not_held_against_a_new_one, setup_dir),
 		TEST(test_numbers_are_not_given_out_twice, setup_dir),
-		TEST(test_file_in_its_place_passes, setup_written),
-		TEST(test_renamed_file_is_noticed, setup_written),
-		TEST(test_replaced_file_is_noticed, setup_written),
-		TEST(test_removed_log_is_noticed, setup_written),
-		TEST(test_cut_file_is_noticed, setup_written),
-		TEST(test_cut_log_is_noticed, setup_written),
-		TEST(test_touch_is_a_commit, setup_written),
-		TEST(test_log_is_copied_before_it_grows_without_end, setup_written),
-		TEST(test_clean_stop_leaves_an_empty_log_and_all_in_the_file, setup_written),
-		TEST(test_failed_store_leaves_its_log_alone, setup_written),
 		TEST(test_older_store_is_migrated_with_what_it_holds, setup_written),
 		TEST(test_migration_that_fails_changes_nothing, setup_written),
 		TEST(test_reader_does_not_migrate, setup_written),

@@ -8,14 +8,6 @@
 
 #define HEAD_SLOT 512
 
-static const char *beside(const struct fixture *f, const char *suffix)
-{
-	static char path[128];
-
-	snprintf(path, sizeof(path), "%s%s", f->path, suffix);
-	return path;
-}
-
 static void read_bytes(const char *path, off_t at, void *bytes, size_t len)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -28,6 +28,7 @@ static void test_every_statement_is_one_and_is_prepared_by_somebody(void **state
 #include "../../src/store/sqlite_statement.def"
 		"stamp",
 		"identify",
+		"stamp_page",
 	};
 	struct fixture *f = *state;
 	sqlite3 *db = open_sql(f, SQLITE_OPEN_READONLY);
