@@ -112,7 +112,7 @@ PRELOADS := $(patsubst tests/lib/preload/%.c,$(BUILD)/tests/%.so,$(wildcard test
 # Programs that put calls of their own before the C library's, which a sanitizer does as well: open(),
 # pwrite(), fdatasync() in power, malloc() in alloc and in what is preloaded into the daemon.
 POWER_SOURCES := tests/fault/power.c tests/fault/power_life.c tests/fault/crash_disk.c \
-	tests/fault/crash_calls.c
+	tests/fault/crash_calls.c tests/fault/crash_memory.c
 FAULT_PROGRAMS := $(if $(SANITIZE),,$(addprefix $(BUILD)/tests/,power alloc fail_alloc.so))
 
 $(BUILD)/tests/power: $(POWER_SOURCES) $(wildcard tests/fault/*.h) $(BUILD)/liborderhook.a

@@ -97,13 +97,18 @@ static int new_fd(enum fd_kind kind, int file)
 	return fail(EMFILE);
 }
 
-/* True once: when this operation is the one that fails. */
-static bool must_fail(void)
+/* True once: when this is the call that fails; synced: the file that it is to sync, NULL for
+ * another call. */
+static bool must_fail(const char *synced)
 {
-	if (disk->failed || disk->n_ops < disk->fail_at)
+	const struct failing *failing = &disk->failing;
+
+	if (disk->failed || disk->n_ops < failing->from)
+		return false;
+	if (failing->sync_of && (!synced || strcmp(synced, failing->sync_of) != 0))
 		return false;
 	disk->failed = true;
-	errno = disk->fail_errno;
+	errno = failing->error;
 	return true;
 }
 
@@ -129,7 +134,7 @@ static int open_ours(const char *name, int flags)
 	if (file < 0) {
 		if (!(flags & O_CREAT))
 			return fail(ENOENT);
-		if (must_fail())
+		if (must_fail(NULL))
 			return -1;
 		file = disk_create(disk, name);
 		if (file < 0)
@@ -193,7 +198,7 @@ int unlink(const char *path)
 		return (int)syscall(SYS_unlink, path);
 	if (disk_find(&disk->now, name) < 0)
 		return fail(ENOENT);
-	if (must_fail())
+	if (must_fail(NULL))
 		return -1;
 	disk_remove(disk, name);
 	return 0;
@@ -377,7 +382,7 @@ static ssize_t write_any(int fd, const void *from, size_t len, off_t offset)
 {
 	if (!is_ours(fd))
 		return syscall(SYS_pwrite64, fd, from, len, offset);
-	if (must_fail())
+	if (must_fail(NULL))
 		return -1;
 	disk_write(disk, file_of(fd), (size_t)offset, from, len);
 	return (ssize_t)len;
@@ -397,7 +402,7 @@ static int truncate_any(int fd, off_t len)
 {
 	if (!is_ours(fd))
 		return (int)syscall(SYS_ftruncate, fd, len);
-	if (must_fail())
+	if (must_fail(NULL))
 		return -1;
 	disk_truncate(disk, file_of(fd), (size_t)len);
 	return 0;
@@ -415,7 +420,7 @@ int ftruncate64(int fd, off64_t len)
 
 static int sync_ours(int fd)
 {
-	bool failed = must_fail();
+	bool failed = must_fail(disk_name_of(disk, file_of(fd)));
 
 	disk_sync(disk, file_of(fd), failed);
 	return failed ? -1 : 0;
@@ -435,6 +440,8 @@ void *mmap64(void *at, size_t len, int protection, int flags, int fd, off64_t of
 {
 	if (!is_ours(fd))
 		return (void *)syscall(SYS_mmap, at, len, protection, flags, fd, offset);
+	if ((size_t)offset + len > DISK_MAPPED_BYTES)
+		return errno = ENOMEM, MAP_FAILED;
 	disk_map(disk, file_of(fd));
 	return disk->now.files[file_of(fd)].at + offset;
 }

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAPPED_BYTES (512 * 1024)
-
 uint64_t rng_next(struct rng *rng)
 {
 	uint64_t z = (rng->state += UINT64_C(0x9e3779b97f4a7c15));
@@ -150,7 +148,7 @@ struct disk *disk_new(void)
 	struct disk *disk = must(calloc(1, sizeof(*disk)));
 
 	disk->serial = ++serial;
-	disk->fail_at = SIZE_MAX;
+	disk->failing.from = SIZE_MAX;
 	return disk;
 }
 
@@ -220,7 +218,7 @@ void disk_map(struct disk *disk, int file)
 {
 	disk->mapped[file] = true;
 	/* Never moved again: a map points into it. */
-	reserve(&disk->now.files[file], MAPPED_BYTES);
+	reserve(&disk->now.files[file], DISK_MAPPED_BYTES);
 }
 
 const char *disk_name_of(const struct disk *disk, int file)

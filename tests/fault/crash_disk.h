@@ -18,6 +18,7 @@
 #define DISK_FILES 96 /* files ever made on one disk */
 #define DISK_NAMES 12 /* files at one time */
 #define DISK_NAME_BYTES 32
+#define DISK_MAPPED_BYTES (64 * 1024) /* of a file at most: two pieces of the log's index */
 
 struct rng {
 	uint64_t state;
@@ -62,6 +63,13 @@ struct op {
 	char name[DISK_NAME_BYTES];
 };
 
+/* One call fails, once: the first at or after this operation. */
+struct failing {
+	size_t from;
+	int error;
+	const char *sync_of; /* only the syncs of this file; NULL: any call */
+};
+
 struct disk {
 	struct image base; /* durable when the list begins */
 	struct image now;  /* as a process sees it */
@@ -74,8 +82,7 @@ struct disk {
 	size_t n_arena;
 	size_t cap_arena;
 	uint64_t serial; /* its device number */
-	size_t fail_at;  /* this operation fails once, with fail_errno */
-	int fail_errno;
+	struct failing failing;
 	bool failed;
 };
 
@@ -133,3 +140,8 @@ struct disk *replay_crash(const struct replay *replay, enum crash_style style, s
 void disk_use(struct disk *disk, uint64_t seed);
 /* Descriptors that are still open: a process that ends has none. */
 int disk_open_files(void);
+
+/* ------------------------------------------------------------------ memory ------------- */
+
+/* SQLite's blocks come from here; before its first use. */
+void crash_memory_use(void);

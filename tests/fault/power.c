@@ -9,8 +9,9 @@
  *   - refused deliveries that were kept are still there;
  *   - a retry of what was in doubt is taken, and `verify` finds nothing.
  *
- * Some states crash again in the middle of that start. A life gives STATES_PER_LIFE states; its
- * seed and the number of a state make exactly that state again.
+ * Some states crash again in the middle of that start. A life gives STATES_PER_LIFE states that
+ * hold a store, and before them a few in which init has not yet said that it made one, which do not
+ * count as states; its seed and the number of a state make exactly that state again.
  *
  *     power [--states N] [--seed S] [--state K] [-v]
  */
@@ -25,18 +26,22 @@
 #include "power_life.h"
 
 #define STATES_PER_LIFE 100
+#define POINTS_BEFORE_MADE 6
+#define POINTS (POINTS_BEFORE_MADE + STATES_PER_LIFE)
 #define CRASHES_MAX 3
 #define HANG_S 60
 #define OPERATIONS_TOLD 60
 
 struct figures {
-	long long states;
+	long long states; /* crashes after init said that it made the store */
+	long long before_made;
 	long long lives;
-	long long acked; /* compared with the store, summed over the states */
+	long long failed; /* of them, lives in which a call failed */
+	long long acked;  /* compared with the store, summed over the states */
 	long long in_doubt;
 	long long in_doubt_kept;
-	long long not_made; /* before init was done: refused, as it should be */
-	long long again;    /* crashed in the start */
+	long long refused; /* starts before init was done, as it should be */
+	long long again;   /* crashed in the start */
 	long long styles[CRASH_STYLE_MAX];
 };
 
@@ -255,7 +260,7 @@ static bool check_refusal(const struct life *life, int err, const char *problem)
 		err == -ERR_STORE_MISSING || err == -ERR_STORE_FOREIGN || err == -ERR_STORE_CORRUPT;
 
 	if (life->made_at == NEVER && fits) {
-		figures.not_made++;
+		figures.refused++;
 		return true;
 	}
 	return violated("the start was refused (%s): %s", err_key(err), problem);
@@ -372,43 +377,69 @@ static int compare_points(const void *a, const void *b)
 	return (one > other) - (one < other);
 }
 
-/* A life and its states; only: the one to make, -1 for all. */
-static bool one_life(uint64_t seed, int only, int n_states)
+/* Where the power fails, in order; returns how many. A life whose init failed has no store. */
+static int choose_points(const struct life *life, const struct disk *disk, struct rng *rng,
+			 size_t points[POINTS])
+{
+	bool made = life->made_at != NEVER;
+	size_t before = made ? life->made_at : disk->n_ops + 1;
+	int n = 0;
+
+	while (n < POINTS_BEFORE_MADE)
+		points[n++] = rng_below(rng, before);
+	while (made && n < POINTS)
+		points[n++] = life->made_at + rng_below(rng, disk->n_ops - life->made_at + 1);
+	qsort(points, (size_t)n, sizeof(points[0]), compare_points);
+	return n;
+}
+
+static bool live(struct life *life, struct disk *disk, struct rng *rng)
+{
+	bool fine;
+
+	state_number = 0;
+	snprintf(where, sizeof(where), "no crash yet");
+	disk_use(disk, rng_next(rng));
+	sqlite3_randomness(0, NULL);
+	fine = life_run(life, disk, rng);
+	if (!fine)
+		violated("without a crash: %s", life->why);
+	figures.lives++;
+	figures.failed += disk->failed;
+	return fine;
+}
+
+/* A life and its states; only: the one to make, -1 for as many as are wanted. */
+static bool one_life(uint64_t seed, int only, uint64_t wanted)
 {
 	struct rng rng = {seed};
 	struct life *life = calloc(1, sizeof(*life));
 	struct disk *disk = disk_new();
-	size_t points[STATES_PER_LIFE];
+	size_t points[POINTS];
 	struct replay replay;
 	bool fine;
+	int n;
 
 	if (!life)
 		abort();
-	life_seed = seed;
-	state_number = 0;
-	snprintf(where, sizeof(where), "no crash yet");
-	life->seed = seed;
-	disk_use(disk, rng_next(&rng));
-	sqlite3_randomness(0, NULL);
-	fine = life_run(life, disk, &rng);
-	if (!fine)
-		violated("without a crash: %s", life->why);
-	for (int i = 0; i < STATES_PER_LIFE; i++)
-		points[i] = rng_below(&rng, disk->n_ops + 1);
-	qsort(points, STATES_PER_LIFE, sizeof(points[0]), compare_points);
+	life_seed = life->seed = seed;
+	fine = live(life, disk, &rng);
+	n = choose_points(life, disk, &rng, points);
 	replay_init(&replay, disk, seed);
-	for (int i = 0; i < n_states && fine; i++) {
+	for (int i = 0; i < n && fine && (uint64_t)figures.states < wanted; i++) {
 		struct rng of_state = {seed * 1000003 + (uint64_t)i};
 		replay_to(&replay, points[i]);
 		state_number = i;
 		if (only >= 0 && only != i)
 			continue;
-		figures.states++;
+		if (points[i] < life->made_at)
+			figures.before_made++;
+		else
+			figures.states++;
 		alarm(HANG_S);
 		fine = one_state(&replay, life, &of_state, 0);
 		alarm(0);
 	}
-	figures.lives++;
 	replay_release(&replay);
 	disk_free(disk);
 	free(life);
@@ -417,13 +448,12 @@ static bool one_life(uint64_t seed, int only, int n_states)
 
 static void print_figures(bool fine)
 {
-	printf("{\"harness\":\"power\",\"states\":%lld,\"lives\":%lld,\"crashed_in_the_start\":%"
-	       "lld,"
-	       "\"acked\":%lld,\"lost\":%s,\"in_doubt\":%lld,\"of_them_stored\":%lld,"
-	       "\"refused_before_made\":%lld",
-	       figures.states, figures.lives, figures.again, figures.acked,
+	printf("{\"harness\":\"power\",\"states\":%lld,\"lives\":%lld,\"with_a_failed_call\":%lld,"
+	       "\"crashed_in_the_start\":%lld,\"acked\":%lld,\"lost\":%s,\"in_doubt\":%lld,"
+	       "\"of_them_stored\":%lld,\"before_made\":%lld,\"refused_before_made\":%lld",
+	       figures.states, figures.lives, figures.failed, figures.again, figures.acked,
 	       fine ? "0" : "\"see above\"", figures.in_doubt, figures.in_doubt_kept,
-	       figures.not_made);
+	       figures.before_made, figures.refused);
 	for (int i = 0; i < CRASH_STYLE_MAX; i++)
 		printf(",\"%s\":%lld", crash_style_name(i), figures.styles[i]);
 	puts("}");
@@ -450,7 +480,7 @@ int main(int argc, char **argv)
 		else if (c == 's')
 			bad |= slice_to_u64(slice_of(optarg), UINT64_MAX, &seed);
 		else if (c == 'k')
-			bad |= slice_to_u64(slice_of(optarg), STATES_PER_LIFE - 1, &only);
+			bad |= slice_to_u64(slice_of(optarg), POINTS - 1, &only);
 		else if (c != 'v')
 			bad = 1;
 		one |= c == 'k';
@@ -463,15 +493,14 @@ int main(int argc, char **argv)
 	/* One thread, and nobody asks how much memory SQLite has: a sixth of the time. */
 	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	crash_memory_use();
 	sigaction(SIGALRM, &on_alarm, NULL);
 	order_machine_v5();
 	if (one)
-		states = STATES_PER_LIFE;
-	for (uint64_t done = 0; done < states && fine; done += STATES_PER_LIFE, seed++) {
-		uint64_t left = states - done;
-		fine = one_life(seed, one ? (int)only : -1,
-				left < STATES_PER_LIFE ? (int)left : STATES_PER_LIFE);
-	}
+		fine = one_life(seed, (int)only, STATES_PER_LIFE);
+	else
+		while (fine && (uint64_t)figures.states < states)
+			fine = one_life(seed++, -1, states);
 	disk_use(NULL, 0);
 	print_figures(fine);
 	return fine ? 0 : 1;

@@ -1,17 +1,20 @@
 /*
  * The workload: new events, the same ones again, conflicts, other events, refused deliveries,
- * checkpoints, syncs of the head, clean ends and starts, a migration; in a part of the lives one
- * system call fails, as the daemon would meet it: after a failure that is final the store is closed
- * and opened again over what the kernel still has in its cache.
+ * checkpoints, some of them beside a reader, syncs of the head, clean ends and starts, a migration;
+ * in half of the lives one system call fails, as the daemon would meet it: after a failure that is
+ * final the store is closed and opened again over what the kernel still has in its cache.
  */
 #include "power_life.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SESSIONS 3
 #define STEPS 7
+#define INIT_OPERATIONS 60 /* about so many */
+#define LIFE_OPERATIONS 160
 #define BASE_MS INT64_C(1748595319000)
 
 static const struct sql_text *migrations_of(const struct life *life)
@@ -203,14 +206,42 @@ static int remove_head(struct life *life, struct disk *disk, struct store *store
 	return err < 0 ? err : 0;
 }
 
+static sqlite3 *begin_reading(void)
+{
+	sqlite3 *reader = NULL;
+
+	if (sqlite3_open_v2(POWER_PATH, &reader, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK)
+		sqlite3_exec(reader, "BEGIN; PRAGMA user_version", NULL, NULL, NULL);
+	sqlite3_db_config(reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return reader;
+}
+
+/* A checkpoint copies no further than the oldest reader sees, and syncs the database only when it
+ * copies everything: what was copied beside a reader waits for the sync of a later one. */
+static int checkpoint_beside_reader(struct life *life, struct disk *disk, struct store *store,
+				    struct rng *rng)
+{
+	int err = send_some(life, disk, store, rng);
+	sqlite3 *reader = begin_reading();
+
+	if (!err)
+		err = send_some(life, disk, store, rng);
+	if (!err)
+		err = store->ops->checkpoint(store);
+	sqlite3_close(reader);
+	return err ? err : store->ops->checkpoint(store);
+}
+
 /* One thing that a daemon does. */
 static int step(struct life *life, struct disk *disk, struct store *store, struct rng *rng)
 {
-	uint64_t choice = rng_below(rng, 20);
+	uint64_t choice = rng_below(rng, 24);
 	int err = 0;
 
 	if (choice <= 1)
 		err = store->ops->checkpoint(store);
+	else if (choice >= 20)
+		err = checkpoint_beside_reader(life, disk, store, rng);
 	else if (choice <= 4)
 		err = store_sync_head(store);
 	else if (choice == 5)
@@ -249,6 +280,21 @@ static bool session(struct life *life, struct disk *disk, struct rng *rng)
 	return true;
 }
 
+/* A sync is one call of many, and the one that everything hangs on: it has a share of its own. */
+static struct failing choose_failing(struct rng *rng, size_t from)
+{
+	static const char *const syncs[] = {POWER_NAME, POWER_NAME, POWER_NAME, POWER_NAME "-wal",
+					    POWER_NAME ".head"};
+	static const int errors[] = {EIO, ENOSPC};
+	uint64_t of = rng_below(rng, 2 * sizeof(syncs) / sizeof(syncs[0]));
+
+	return (struct failing){
+		.from = from,
+		.error = errors[rng_below(rng, 2)],
+		.sync_of = of < sizeof(syncs) / sizeof(syncs[0]) ? syncs[of] : NULL,
+	};
+}
+
 bool life_run(struct life *life, struct disk *disk, struct rng *rng)
 {
 	BUF_AUTO struct buf problem = BUF_INIT(2048);
@@ -256,15 +302,13 @@ bool life_run(struct life *life, struct disk *disk, struct rng *rng)
 
 	life->made_at = NEVER;
 	life->migrated_at = NEVER;
-	if (rng_below(rng, 3) == 0) {
-		static const int errors[] = {5 /* EIO */, 28 /* ENOSPC */};
-		/* A life is about two hundred operations long. */
-		disk->fail_at = rng_below(rng, 240);
-		disk->fail_errno = errors[rng_below(rng, 2)];
-	}
+	if (rng_below(rng, 20) == 0)
+		disk->failing = choose_failing(rng, rng_below(rng, INIT_OPERATIONS));
 	if (store_create(POWER_PATH, POWER_ENVIRONMENT, &problem))
 		return disk->failed ? true : tell(life, "init", problem.data);
 	life->made_at = disk->n_ops;
+	if (!disk->failed && rng_below(rng, 2))
+		disk->failing = choose_failing(rng, disk->n_ops + rng_below(rng, LIFE_OPERATIONS));
 	for (int i = 0; i < SESSIONS; i++) {
 		if (migrates && i == 1)
 			life->migrated_at = disk->n_ops;

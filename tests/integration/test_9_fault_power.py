@@ -37,7 +37,7 @@ def test_whatever_a_power_loss_leaves_keeps_what_was_acked(record_property):
         lanes.add(figures, one)
     record_property("figures", json.dumps(figures))
     assert figures["states"] == STATES // 2 * 2
-    assert figures["acked"] > figures["states"], "nothing was at stake"
+    assert figures["acked"] > 5 * figures["states"], "little was at stake"
 
 
 def test_allocations_that_fail_make_no_false_ack_no_crash_and_no_leak(record_property):
