@@ -225,7 +225,8 @@ def test_what_was_not_tried_with_every_secret_says_so(make_daemon):
     daemon = make_daemon()
     sections = ""
     for e in range(31):
-        files = [daemon.write_file(f"{e}-{i}", f"secret-of-a-test-{e:02}-{i:02}") for i in range(16)]
+        files = [daemon.write_file(f"{e}-{i}", f"secret-of-a-test-{e:02}-{i:02}")
+                 for i in range(16)]
         sections += (f"[endpoint e{e}]\nplatform = shansong\npath = /{e}\nclient_id = clientId\n"
                      "shop_ids = shopId\nsignature = required\nsecrets =\n"
                      + "".join(f" file:{file}\n" for file in files))
