@@ -156,6 +156,10 @@ MUTANTS = {
         ("gate->n_host > 1 ||", "")], replay("ingest")),
     "explain tells the whole sign": ("src/pipeline/explain.c", [
         ("(struct slice){sign, EXPLAIN_SIGN_DIGITS}", "slice_of(sign)")], replay("control")),
+    "explain tells the rest of the sign elsewhere": ("src/pipeline/explain.c", [
+        ("\texplicit_bzero(sign, sizeof(sign));\n\treturn close_object(out, err);",
+         "\terr = close_object(out, err);\n\treturn err || !trace->n_params ? err"
+         " : add_text(out, \"rest\", (struct slice){sign + 8, 24});")], replay("control")),
     "explain repeats a NUL": ("src/pipeline/explain.c", [
         (" && !memchr(header.at, '\\0', header.len)", "")], replay("control")),
     "explain tells a ninth digit": ("include/orderhook/explain.h", [
