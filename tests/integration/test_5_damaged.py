@@ -1,5 +1,5 @@
-"""Stores with changed bytes under the tool itself: whatever is in them, a command ends by itself, in
-the contract's words and codes, and leaves them as they are."""
+"""Stores with changed bytes under the tool itself: whatever is in them, a command ends by itself,
+with a code of the contract, and leaves them as they are."""
 
 import os
 import pty
@@ -17,6 +17,7 @@ from tool_help import COURIER, ISS, ORDER, TOOL, assert_one_line
 LIMIT_S = 5
 CORPUS = os.path.join(ROOT, "tests/fuzz/corpus/store")
 SUFFIXES = ("", "-wal", ".head")
+POISON = (b"\x1b[2J", b"\x9b31m", b"\r\n\x07\0", "\u202e".encode() + b"x", b"\xff\xfe\x80\xc2")
 NAME = "orderhook.db"
 # Exit codes of the contract that a command may have here, besides 5 (store error) and 78 (no store
 # of ours any more).
@@ -83,7 +84,7 @@ def changed_as(files, changes):
 
 
 def seeded(files, seed):
-    """Damages that are likelier to be read as rows than a fuzzer's: in text, in pages, in lengths."""
+    """Damages that are likelier to be read as rows than a fuzzer's: in text, in whole pages."""
     choice = random.Random(seed)
     changed = [bytearray(data) for data in files]
     kind = choice.choice(["text", "text", "bits", "pages", "zeros", "short"])
@@ -92,8 +93,7 @@ def seeded(files, seed):
         if kind == "text":
             words = [m.start() for m in re.finditer(rb"[A-Za-z0-9-]{4}", data)]
             for at in choice.sample(words, 40):
-                data[at:at + 4] = choice.choice(
-                    [b"\x1b[2J", b"\x9b31m", b"\r\n\x07\0", "\u202e".encode() + b"x", b"\xff\xfe\x80\xc2"])
+                data[at:at + 4] = choice.choice(POISON)
         elif kind == "bits":
             for _ in range(choice.choice([3, 30])):
                 data[choice.randrange(100, len(data))] ^= 1 << choice.randrange(8)
