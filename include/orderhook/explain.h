@@ -26,7 +26,8 @@ struct explain_delivery {
  *   endpoint, received, url_token (true, false), outcome ("accepted" or the key of an error), text,
  *   auth ("signed", "token"; null when refused), checks {step: {result, text}}, given, signed
  *   {name: value}, expected {secret: digits}, hmac_given, hmac_expected, matches {mistakes:
- *   {secret, text}}, event {…} (null when refused)
+ *   {secret, text}}, all_tried (false: too many secrets for so long a body), event {…} (null when
+ *   refused)
  * -ERR_NOMEM, -ERR_TOO_LONG.
  */
 int explain(const struct endpoint_set *endpoints, const struct endpoint *endpoint,

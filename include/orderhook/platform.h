@@ -93,6 +93,13 @@ struct sign_match {
 };
 #define SIGN_MATCHES_MAX 16
 
+struct sign_matches {
+	struct sign_match list[SIGN_MATCHES_MAX];
+	size_t n;
+	bool all_tried; /* false: the limit of time was met first, the endpoint's own were tried
+			   first */
+};
+
 struct platform {
 	const char *name;
 	/* Which steps are legal. */
@@ -115,12 +122,11 @@ struct platform {
 			 struct buf *scratch);
 	/*
 	 * For explain: by which mistakes the delivery's signs would have been made, with the
-	 * endpoint's secrets or those of the others. Returns how many ways there are, at most cap.
+	 * endpoint's secrets or those of the others.
 	 */
-	size_t (*sign_matches)(const struct endpoint *endpoint,
-			       const struct endpoint *const *others, size_t n_others,
-			       const struct delivery *delivery, struct buf *scratch,
-			       struct sign_match *ret, size_t cap);
+	void (*sign_matches)(const struct endpoint *endpoint, const struct endpoint *const *others,
+			     size_t n_others, const struct delivery *delivery, struct buf *scratch,
+			     struct sign_matches *ret);
 	/* The reply's body for an HTTP status: a static string. */
 	const char *(*reply)(int http_status);
 };

@@ -151,10 +151,10 @@ static int add_hmac(struct buf *out, const struct endpoint *endpoint,
 {
 	char signature[SIGNATURE_HMAC_CHARS + 1];
 	bool given = delivery->webhook_id.at && delivery->webhook_timestamp.at;
-	bool valid = delivery->webhook_signature.at && json_valid_utf8(delivery->webhook_signature);
-	int err =
-		add_text(out, "hmac_given",
-			 valid ? shortened(delivery->webhook_signature) : (struct slice){NULL, 0});
+	struct slice header = delivery->webhook_signature;
+	/* What no JSON string of ours may hold: a stored head may be damaged. */
+	bool valid = header.at && json_valid_utf8(header) && !memchr(header.at, '\0', header.len);
+	int err = add_text(out, "hmac_given", valid ? shortened(header) : (struct slice){NULL, 0});
 
 	if (!err)
 		err = open_object(out, "hmac_expected");
@@ -217,7 +217,7 @@ static int add_matches(struct buf *out, const struct endpoint_set *endpoints,
 		       struct buf *scratch)
 {
 	const struct endpoint *others[CONFIG_ENDPOINTS_MAX];
-	struct sign_match matches[SIGN_MATCHES_MAX];
+	struct sign_matches matches;
 	size_t n_others = 0;
 	int err = open_object(out, "matches");
 
@@ -226,11 +226,11 @@ static int add_matches(struct buf *out, const struct endpoint_set *endpoints,
 		if (other != endpoint && other->platform == endpoint->platform)
 			others[n_others++] = other;
 	}
-	size_t n = endpoint->platform->sign_matches(endpoint, others, n_others, delivery, scratch,
-						    matches, SIGN_MATCHES_MAX);
-	for (size_t i = 0; !err && i < n; i++)
-		err = add_match(out, &matches[i]);
-	return close_object(out, err);
+	endpoint->platform->sign_matches(endpoint, others, n_others, delivery, scratch, &matches);
+	for (size_t i = 0; !err && i < matches.n; i++)
+		err = add_match(out, &matches.list[i]);
+	err = close_object(out, err);
+	return err ? err : add_literal(out, "all_tried", matches.all_tried ? "true" : "false");
 }
 
 static int add_event(struct buf *out, const struct event *event)

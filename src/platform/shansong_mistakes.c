@@ -5,6 +5,9 @@
  *
  * This is no check and accepts nothing: it runs only when a person asks for an explanation, and it
  * tells which mistake fits, never what the right sign would have been.
+ *
+ * The daemon's admin thread waits for it, so there is a limit to what is hashed. The endpoint's own
+ * secrets come first: only with hundreds of others and a body of many kilobytes is one not tried.
  */
 #include <string.h>
 
@@ -13,17 +16,18 @@
 
 #define PARTS_MAX (8 + 4 * JSON_MEMBERS_MAX)
 #define RESTYLED_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define HASHED_BYTES_MAX ((size_t)24 * 1024 * 1024) /* about 30 ms */
 #define NOTHING ((struct slice){"", 0})
 
 struct search {
 	const struct endpoint *endpoint;
 	const struct endpoint *const *others;
 	size_t n_others;
+	bool own; /* its own secrets are tried now, else those of the others */
+	size_t may_hash_bytes;
 	char sign[SIGNATURE_SIGN_CHARS + 1]; /* as given, in upper case; "" when it is none */
 	bool lower;
-	struct sign_match *matches;
-	size_t n;
-	size_t cap;
+	struct sign_matches *found;
 };
 
 /* Where the secret goes and what stands between the parameters. */
@@ -45,12 +49,24 @@ static void found(struct search *search, uint32_t mistakes, const struct endpoin
 		mistakes |= 1u << MISTAKE_OTHER_SECRET;
 	if (search->lower && !hmac)
 		mistakes |= 1u << MISTAKE_LOWER_CASE;
-	for (size_t i = 0; i < search->n; i++) {
-		if (search->matches[i].mistakes == mistakes && search->matches[i].hmac == hmac)
+	struct sign_matches *all = search->found;
+	for (size_t i = 0; i < all->n; i++) {
+		if (all->list[i].mistakes == mistakes && all->list[i].hmac == hmac)
 			return;
 	}
-	if (search->n < search->cap)
-		search->matches[search->n++] = (struct sign_match){mistakes, hmac, of, secret};
+	if (all->n < SIGN_MATCHES_MAX)
+		all->list[all->n++] = (struct sign_match){mistakes, hmac, of, secret};
+}
+
+/* Once something was too much nothing is hashed any more. */
+static bool may_hash(struct search *search, size_t bytes)
+{
+	if (bytes > search->may_hash_bytes)
+		search->found->all_tried = false;
+	if (!search->found->all_tried)
+		return false;
+	search->may_hash_bytes -= bytes;
+	return true;
 }
 
 /* ------------------------------------------------------------------ MD5 ---------------- */
@@ -80,15 +96,18 @@ static size_t lay_out(enum layout layout, struct slice secret, const struct sign
 	return n_parts;
 }
 
-static bool makes(const struct search *search, enum layout layout, struct slice secret,
+static bool makes(struct search *search, enum layout layout, struct slice secret,
 		  const struct signature_param *params, size_t n)
 {
 	struct slice parts[PARTS_MAX];
 	uint8_t digest[DIGEST_MD5_BYTES];
 	char made[SIGNATURE_SIGN_CHARS + 1];
 	size_t n_parts = lay_out(layout, secret, params, n, parts);
+	size_t bytes = 0;
 
-	if (digest_md5(parts, n_parts, digest))
+	for (size_t i = 0; i < n_parts; i++)
+		bytes += parts[i].len;
+	if (!may_hash(search, bytes) || digest_md5(parts, n_parts, digest))
 		return false;
 	digest_hex_upper(digest, sizeof(digest), made);
 	return digest_equal(made, search->sign, SIGNATURE_SIGN_CHARS);
@@ -107,8 +126,9 @@ static void try_endpoint(struct search *search, const struct endpoint *endpoint,
 static void try_all(struct search *search, uint32_t mistakes, enum layout layout,
 		    const struct signature_param *params, size_t n)
 {
-	try_endpoint(search, search->endpoint, mistakes, layout, params, n);
-	for (size_t i = 0; i < search->n_others; i++)
+	if (search->own)
+		try_endpoint(search, search->endpoint, mistakes, layout, params, n);
+	for (size_t i = 0; !search->own && i < search->n_others; i++)
 		try_endpoint(search, search->others[i], mistakes, layout, params, n);
 }
 
@@ -213,7 +233,7 @@ static void try_layouts(struct search *search, const struct signature_param *par
 		enum layout layout = (enum layout)i;
 		if (layout != LAYOUT_NONE)
 			try_all(search, mistakes[layout], layout, params, n);
-		else if (makes(search, layout, NOTHING, params, n))
+		else if (search->own && makes(search, layout, NOTHING, params, n))
 			found(search, 1u << MISTAKE_NO_SECRET, NULL, 0, false);
 	}
 }
@@ -253,7 +273,7 @@ static void try_styles(struct search *search, struct signature_param *params, si
 
 	if (json_scan_object(value, &object))
 		return;
-	for (unsigned style = 0; style < RESTYLE_MAX; style++) {
+	for (unsigned style = 0; style < RESTYLE_MAX && search->found->all_tried; style++) {
 		buf_reset(&restyled);
 		if (shansong_restyle(value, style, &restyled) == 0 &&
 		    !slice_equal(buf_slice(&restyled), value))
@@ -336,14 +356,17 @@ static void search_md5(struct search *search, const struct delivery *delivery, s
 #define KEY_TEXT_BYTES 128
 
 /* The signature as it is written, and as some write it. */
-static uint32_t hmac_made(struct slice key, const struct delivery *delivery, bool *ret_found)
+static uint32_t hmac_made(struct search *search, struct slice key, const struct delivery *delivery,
+			  bool *ret_found)
 {
 	char made[SIGNATURE_HMAC_CHARS + 1];
 	char hex[2 * DIGEST_SHA256_BYTES + 1];
 	uint8_t digest[DIGEST_SHA256_BYTES];
 	size_t len;
 
-	if (signature_hmac(key, delivery->webhook_id, delivery->webhook_timestamp, delivery->body,
+	*ret_found = false;
+	if (!may_hash(search, delivery->body.len) ||
+	    signature_hmac(key, delivery->webhook_id, delivery->webhook_timestamp, delivery->body,
 			   made) ||
 	    digest_base64_decode((struct slice){made + 3, SIGNATURE_HMAC_CHARS - 3}, digest,
 				 sizeof(digest), &len))
@@ -364,14 +387,14 @@ static void try_key(struct search *search, const struct endpoint *endpoint, size
 	char text[KEY_TEXT_BYTES] = "whsec_";
 	uint32_t late =
 		delivery->webhook_timestamp.len == 13 ? 1u << MISTAKE_WEBHOOK_MILLISECONDS : 0;
-	bool match = false;
+	bool match;
 	uint32_t mistakes;
 
 	digest_base64_encode((const uint8_t *)key->bytes, key->len, text + 6);
 	const struct slice keys[] = {
 		{key->bytes, key->len}, {text, strlen(text)}, {text + 6, strlen(text) - 6}};
 	for (size_t i = 0; i < 3; i++) {
-		mistakes = hmac_made(keys[i], delivery, &match);
+		mistakes = hmac_made(search, keys[i], delivery, &match);
 		if (match)
 			found(search, mistakes | late | (i ? 1u << MISTAKE_KEY_UNDECODED : 0),
 			      endpoint, which, true);
@@ -384,26 +407,30 @@ static void search_hmac(struct search *search, const struct delivery *delivery)
 	if (!delivery->webhook_id.at || !delivery->webhook_timestamp.at ||
 	    !delivery->webhook_signature.at)
 		return;
-	for (size_t i = 0; i < search->endpoint->n_hmac_keys; i++)
+	for (size_t i = 0; search->own && i < search->endpoint->n_hmac_keys; i++)
 		try_key(search, search->endpoint, i, delivery);
-	for (size_t e = 0; e < search->n_others; e++) {
+	for (size_t e = 0; !search->own && e < search->n_others; e++) {
 		for (size_t i = 0; i < search->others[e]->n_hmac_keys; i++)
 			try_key(search, search->others[e], i, delivery);
 	}
 }
 
-size_t shansong_sign_matches(const struct endpoint *endpoint, const struct endpoint *const *others,
-			     size_t n_others, const struct delivery *delivery, struct buf *scratch,
-			     struct sign_match *ret, size_t cap)
+void shansong_sign_matches(const struct endpoint *endpoint, const struct endpoint *const *others,
+			   size_t n_others, const struct delivery *delivery, struct buf *scratch,
+			   struct sign_matches *ret)
 {
 	struct search search = {.endpoint = endpoint,
 				.others = others,
 				.n_others = n_others,
-				.matches = ret,
-				.cap = cap};
+				.may_hash_bytes = HASHED_BYTES_MAX,
+				.found = ret};
 
-	buf_reset(scratch);
-	search_md5(&search, delivery, scratch);
-	search_hmac(&search, delivery);
-	return search.n;
+	ret->n = 0;
+	ret->all_tried = true;
+	for (int turn = 0; turn < 2; turn++) {
+		search.own = turn == 0;
+		buf_reset(scratch);
+		search_md5(&search, delivery, scratch);
+		search_hmac(&search, delivery);
+	}
 }

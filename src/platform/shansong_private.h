@@ -122,9 +122,9 @@ int shansong_normalise(const struct message *message, const struct delivery *del
 bool shansong_names_us(const struct endpoint *endpoint, const struct delivery *delivery,
 		       struct buf *scratch);
 /* shansong_mistakes.c */
-size_t shansong_sign_matches(const struct endpoint *endpoint, const struct endpoint *const *others,
-			     size_t n_others, const struct delivery *delivery, struct buf *scratch,
-			     struct sign_match *ret, size_t cap);
+void shansong_sign_matches(const struct endpoint *endpoint, const struct endpoint *const *others,
+			   size_t n_others, const struct delivery *delivery, struct buf *scratch,
+			   struct sign_matches *ret);
 /* shansong_restyle.c: JSON of the same meaning, as another program would have written it. */
 enum restyle {
 	RESTYLE_SPACED = 1, /* a blank after every comma and colon */

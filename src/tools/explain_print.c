@@ -238,10 +238,14 @@ static void print_signature(struct out *out, const struct json_object *explanati
 	if (object.n && !md5 && !hmac)
 		out_string(out, "\nsign\n");
 	print_matches(out, &object);
-	if (!object.n && (md5 || hmac))
-		print_line(out, "  ", SLICE("fits"), STYLE_NOTICE,
-			   SLICE("none of the usual mistakes with any secret that is configured: "
-				 "an old or a foreign secret, or another text"));
+	if (object.n || !(md5 || hmac))
+		return;
+	print_line(out, "  ", SLICE("fits"), STYLE_NOTICE,
+		   slice_equal_string(value_of(explanation, "all_tried", &text), "false")
+			   ? SLICE("none of the usual mistakes so far: the body is too long to try "
+				   "each with every secret that is configured")
+			   : SLICE("none of the usual mistakes with any secret that is configured: "
+				   "an old or a foreign secret, or another text"));
 }
 
 static void print_event(struct out *out, const struct json_object *explanation)

@@ -1,6 +1,6 @@
 """Are the harnesses able to fail? The promise is broken on purpose in a copy of the tree.
 
-Each mutant of mutant_table.py changes one place of the sources as a mistake would, is built, and
+Each mutant of mutant_table.py and mutant_corpora.py changes one place of the sources as a mistake would, is built, and
 must be caught by the harness that is there for it; so must the unchanged tree pass it, or the catch
 would mean nothing.
 
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 
-from mutant_table import MUTANTS
+import mutant_corpora
+import mutant_table
 
+MUTANTS = {**mutant_table.MUTANTS, **mutant_corpora.MUTANTS}
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -31,7 +33,7 @@ def run(tree, command):
 
 def build(tree):
     code, out = run(tree, ["make", "BUILD=build", "DEVELOPER=", "all", "build/tests/power",
-                           "build/tests/alloc", "build/tests/test_store_power"])
+                           "build/tests/alloc", "build/tests/test_store_power", "fuzz-targets"])
     if code:
         raise SystemExit("mutants.py: the copy does not build:\n" + out[-2000:])
 
@@ -44,6 +46,8 @@ def reason_of(out):
             found = (figures.get("violations") or [""])[0]
             if found:
                 return found[:120]
+        if " does not hold: " in line:
+            return line[:120]
         if line.startswith("VIOLATION: "):
             return line[11:131]
         if line.startswith("E  "):

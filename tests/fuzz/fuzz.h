@@ -33,6 +33,9 @@ __attribute__((noreturn)) void fuzz_fail(const char *what, const char *file, int
 			fuzz_fail(#condition, __FILE__, __LINE__); \
 	} while (0)
 
+/* By the list of the Unicode standard, and not by the code that is tried. */
+bool fuzz_valid_utf8(struct slice text);
+
 /* Numbers and rests from the front of an input; zero behind its end. */
 uint8_t fuzz_take_byte(struct slice *input);
 uint32_t fuzz_take_number(struct slice *input,

@@ -1,7 +1,7 @@
 /*
  * The configuration's reader. What it refuses it must explain, in one line that begins with file
  * and line; what it takes must come out of --dump-config as a file that is taken again and comes
- * out the same, but for the secrets.
+ * out the same, but for the secrets, and no endpoint in it lacks what it needs.
  */
 #include "fuzz.h"
 #include "orderhook/config.h"
@@ -25,6 +25,15 @@ static void check_problem(struct slice problem)
 	for (size_t i = 0; i < rest.len; i++)
 		FUZZ_ASSERT(rest.at[i] == '\t' ||
 			    ((unsigned char)rest.at[i] >= ' ' && rest.at[i] != 0x7f));
+}
+
+/* What the contract asks of an endpoint. */
+static void check_endpoint(const struct config_endpoint *endpoint)
+{
+	FUZZ_ASSERT(endpoint->platform && endpoint->path && endpoint->path[0] == '/');
+	FUZZ_ASSERT(endpoint->client_id && endpoint->shop_ids.n);
+	FUZZ_ASSERT(endpoint->token || endpoint->signature == SIGNATURE_REQUIRED);
+	FUZZ_ASSERT(endpoint->secrets.n || endpoint->signature == SIGNATURE_OFF);
 }
 
 /* The dump with a reference in the place of each secret, so that it can be read again. */
@@ -63,6 +72,8 @@ void fuzz_one(struct slice input)
 	FUZZ_ASSERT(problem.len == 0);
 	FUZZ_ASSERT(config->server.threads >= 1 && config->server.max_body_bytes > 0);
 	FUZZ_ASSERT(config->store.path && config->n_endpoints <= CONFIG_ENDPOINTS_MAX);
+	for (size_t i = 0; i < config->n_endpoints; i++)
+		check_endpoint(&config->endpoints[i]);
 	FUZZ_ASSERT(config_dump(config, &dump) == 0);
 	restore_secrets(buf_slice(&dump), &readable);
 	FUZZ_ASSERT(config_parse(NAME, buf_slice(&readable), &other, &problem) == 0);

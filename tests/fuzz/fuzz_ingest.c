@@ -1,14 +1,18 @@
 /*
  * Callbacks from their heads to a verdict: the gate, ingest, and the judge against an order in
  * memory. libmicrohttpd is replaced by what it would hand over, so the heads may be any that the
- * library lets pass. Checked is what the contract promises of each: the status of a refusal, that
- * nothing unauthenticated comes through, that every field of the event keeps its grammar, that the
- * same delivery once more is a duplicate, and that the order is the fold of its events.
+ * library lets pass. Checked is what the contract promises of each: that the gate answers with the
+ * status that is worked out here from the same head, that nothing unauthenticated comes through,
+ * that every field of the event keeps its grammar, that the same delivery once more is a duplicate,
+ * and that the order is the fold of its events.
  *
  * Input: requests, each up to a 0x1e: a line of method, path and version, lines of headers, an
  * empty line, the body. "x-sign: flat" or "envelope" has the body signed by the owner of the key.
  */
+#include <errno.h>
 #include <microhttpd.h>
+#include <regex.h>
+#include <strings.h>
 
 #include "fuzz_endpoint.h"
 #include "orderhook/err.h"
@@ -30,6 +34,7 @@ struct request {
 };
 
 static struct endpoint_set *endpoints;
+static regex_t media_type;
 
 /* The order that the first event is about, as the store would keep it. */
 static struct {
@@ -55,6 +60,10 @@ int MHD_get_connection_values(struct MHD_Connection *connection, enum MHD_ValueK
 void fuzz_begin(void)
 {
 	endpoints = fuzz_endpoint_set();
+	FUZZ_ASSERT(regcomp(&media_type,
+			    "^application/(json|x-www-form-urlencoded)[ \t]*"
+			    "(;[ \t]*charset=(utf-8|\"utf-8\")[ \t]*)?$",
+			    REG_EXTENDED | REG_ICASE) == 0);
 }
 
 /* ------------------------------------------------------------------ taking apart ------- */
@@ -114,6 +123,144 @@ static void sign(struct request *request, struct buf *signed_body)
 	}
 }
 
+/* ------------------------------------------------------------------ what is expected --- */
+
+/* What the contract says to a head. */
+struct expected {
+	int status; /* of the gate's refusal; 200 where the body decides */
+	int endpoint;
+	bool token_ok;
+	enum body_type type;
+};
+
+static bool is_token(const char *text)
+{
+	return text[0] && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				       "0123456789!#$%&'*+-.^_`|~") == strlen(text);
+}
+
+/* The value of the last header of this name; NULL where there is none. */
+static const char *header(const struct request *request, const char *name, size_t *ret_n)
+{
+	const char *value = NULL;
+
+	*ret_n = 0;
+	for (size_t i = 0; i < request->n_headers; i++) {
+		if (strcasecmp(request->names[i], name) != 0)
+			continue;
+		value = request->values[i];
+		(*ret_n)++;
+	}
+	return value;
+}
+
+/* A line break in a framing header is handed over as a longer name. */
+static bool is_folded(const char *name)
+{
+	return (strncasecmp(name, "Transfer-Encoding", 17) == 0 && name[17]) ||
+	       (strncasecmp(name, "Content-Length", 14) == 0 && name[14]);
+}
+
+static bool is_framed(const struct request *request)
+{
+	static const char *const once[] = {"Content-Length", "Content-Type",
+					   "Host",           "webhook-timestamp",
+					   "webhook-id",     "webhook-signature"};
+	const char *length;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++) {
+		header(request, once[i], &n);
+		if (n > 1)
+			return false;
+	}
+	for (size_t i = 0; i < request->n_headers; i++) {
+		if (!is_token(request->names[i]) || is_folded(request->names[i]))
+			return false;
+		for (const char *c = request->values[i]; *c; c++) {
+			if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
+				return false;
+		}
+	}
+	header(request, "Transfer-Encoding", &n);
+	if (n || !is_token(request->line[0]))
+		return false;
+	length = header(request, "Content-Length", &n);
+	if (n && (!length[0] || strspn(length, "0123456789") != strlen(length)))
+		return false;
+	header(request, "Host", &n);
+	if (strcmp(request->line[2], "HTTP/1.1") == 0)
+		return n == 1;
+	return strcmp(request->line[2], "HTTP/1.0") == 0;
+}
+
+static bool find_endpoint(const char *path, struct expected *ret)
+{
+	char own[64];
+
+	for (ret->endpoint = 0; ret->endpoint < FUZZ_ENDPOINTS; ret->endpoint++) {
+		ret->token_ok = ret->endpoint < FUZZ_MODES;
+		snprintf(own, sizeof(own), "/%d%s", ret->endpoint,
+			 ret->token_ok ? "/" FUZZ_TOKEN : "");
+		if (strcmp(path, own) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int expected_length(const struct request *request)
+{
+	size_t n;
+	const char *length = header(request, "Content-Length", &n);
+
+	if (!n)
+		return 411;
+	errno = 0;
+	unsigned long long bytes = strtoull(length, NULL, 10);
+	/* The library answers what is over 64 bits by itself. */
+	if (errno)
+		return 400;
+	return bytes > BODY_BYTES_MAX ? 413 : 200;
+}
+
+static int expected_type(const struct request *request, enum body_type *ret)
+{
+	regmatch_t parts[2];
+	size_t n;
+
+	header(request, "Content-Encoding", &n);
+	if (n)
+		return 415;
+	const char *type = header(request, "Content-Type", &n);
+	if (!n || regexec(&media_type, type, 2, parts, 0) != 0)
+		return 415;
+	*ret = parts[1].rm_eo - parts[1].rm_so == 4 ? BODY_JSON : BODY_FORM;
+	return 200;
+}
+
+/* In the contract's order: framing, path and token, method, 411, 413, 415. */
+static struct expected expect(const struct request *request)
+{
+	struct expected expected = {.status = 200};
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < request->n_headers; i++)
+		bytes += strlen(request->names[i]) + strlen(request->values[i]) + 4;
+	if (!is_framed(request))
+		expected.status = 400;
+	else if (bytes > 32768)
+		expected.status = 431;
+	else if (!find_endpoint(request->line[1], &expected))
+		expected.status = 404;
+	else if (strcmp(request->line[0], "POST") != 0)
+		expected.status = 405;
+	else
+		expected.status = expected_length(request);
+	if (expected.status == 200)
+		expected.status = expected_type(request, &expected.type);
+	return expected;
+}
+
 /* ------------------------------------------------------------------ what must hold ----- */
 
 static void check_id(const char *text, bool required)
@@ -125,11 +272,10 @@ static void check_id(const char *text, bool required)
 				 "_.:-") == len);
 }
 
-static void check_event(const struct endpoint *endpoint, const struct http_head *head,
-			const struct event *event)
+static void check_event(const struct endpoint *endpoint, bool token_ok, const struct event *event)
 {
 	FUZZ_ASSERT(event->auth == EVENT_AUTH_SIGNED ||
-		    (head->token_ok && endpoint->signature != SIGNATURE_REQUIRED));
+		    (token_ok && endpoint->signature != SIGNATURE_REQUIRED));
 	check_id(event->iss_order_no, event->kind == EVENT_ORDER);
 	check_id(event->order_no, false);
 	check_id(event->shop_id, false);
@@ -190,16 +336,6 @@ static void store(const struct endpoint *endpoint, const struct event *event)
 	FUZZ_ASSERT(judge(event) == VERDICT_DUPLICATE);
 }
 
-static void check_refusal(int err)
-{
-	static const int statuses[] = {400, 401, 404, 405, 411, 413, 415, 431, 503};
-	bool known = false;
-
-	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-		known |= err_http_status(err) == statuses[i];
-	FUZZ_ASSERT(known);
-}
-
 /* What is kept beside the body: never the URL's token, and as many lines as came. */
 static void check_head(const struct request *request, const struct buf *text)
 {
@@ -219,16 +355,18 @@ static void deliver(struct request *request)
 	BUF_AUTO struct buf text = BUF_INIT(1 << 24);
 	BUF_AUTO struct buf scratch = BUF_INIT(1 << 24);
 	struct MHD_Connection *connection = (struct MHD_Connection *)(void *)request;
+	const struct expected expected = expect(request);
 	struct http_head head;
 	struct event event;
 	struct event again;
 	int err = http_gate(connection, endpoints, request->line[1], request->line[0],
 			    request->line[2], BODY_BYTES_MAX, &text, &head);
 
-	if (err) {
-		check_refusal(err);
+	FUZZ_ASSERT((err ? err_http_status(err) : 200) == expected.status);
+	if (err)
 		return;
-	}
+	FUZZ_ASSERT(head.endpoint == endpoint_set_get(endpoints, (size_t)expected.endpoint));
+	FUZZ_ASSERT(head.token_ok == expected.token_ok && head.type == expected.type);
 	check_head(request, &text);
 	struct delivery delivery = {.body = request->body,
 				    .type = head.type,
@@ -243,7 +381,7 @@ static void deliver(struct request *request)
 		head.endpoint->platform->names_us(head.endpoint, &delivery, &scratch);
 		return;
 	}
-	check_event(head.endpoint, &head, &event);
+	check_event(head.endpoint, expected.token_ok, &event);
 	FUZZ_ASSERT(ingest(head.endpoint, &delivery, &scratch, &again) == 0);
 	FUZZ_ASSERT(memcmp(&event, &again, sizeof(event)) == 0);
 	store(head.endpoint, &event);

@@ -221,6 +221,25 @@ def test_what_fits_nothing_says_so(asked):
     assert "none of the usual mistakes" in text
 
 
+def test_what_was_not_tried_with_every_secret_says_so(make_daemon):
+    daemon = make_daemon()
+    sections = ""
+    for e in range(31):
+        files = [daemon.write_file(f"{e}-{i}", f"secret-of-a-test-{e:02}-{i:02}")
+                 for i in range(16)]
+        sections += (f"[endpoint e{e}]\nplatform = shansong\npath = /{e}\nclient_id = clientId\n"
+                     "shop_ids = shopId\nsignature = required\nsecrets =\n"
+                     + "".join(f" file:{file}\n" for file in files))
+    daemon.configure(server={"admin_listen": f"unix:{daemon.dir}/admin.sock"}, extra=sections)
+    daemon.init().start()
+    for size, said in ((1500, "with any secret that is configured: an old or"),
+                       (60000, "so far: the body is too long to try each with every secret")):
+        body = body_of({"clientId": "clientId", "shopId": "shopId", "timestamp": now(),
+                        "sign": "0" * 32, "data": '{"issOrderNo":"T","x":"' + "x" * size + '"}'})
+        text = page(daemon, "--body", "-", "--endpoint", "shansong", code=1, stdin=body.decode())
+        assert said in " ".join(text.split()), text
+
+
 def test_the_secret_of_a_rotation_that_was_used_is_named(asked):
     told, code = explain(asked, sign_flat(callback(), SECOND))
     assert code == 0 and told["explanation"]["auth"] == "signed"
