@@ -147,6 +147,8 @@ def scrape(load, daemon):
     while load.running():
         for page in "/metrics", "/readyz", "/healthz", "/nowhere":
             assert daemon.get_admin(page).status in (200, 404, 503)
+            # Refused before it gets to the writer, so there are many of these.
+            assert ask_admin(daemon, "readmit", {}).status == 400
 
 
 def hold_the_lock(load, daemon):
@@ -167,12 +169,17 @@ def ask(load, conf):
         assert tool("held", "readmit", "1", "2", conf=conf).returncode in (0, 1, 3, 4)
 
 
-def control(daemon, name, **members):
-    """The answer, or None when the store was busy, or was given up on."""
+def ask_admin(daemon, name, members):
     connection = Connection(daemon.admin)
     connection.send(request(f"/control/{name}", json.dumps(members).encode()))
     reply = connection.reply()
     connection.close()
+    return reply
+
+
+def control(daemon, name, **members):
+    """The answer, or None when the store was busy, or was given up on."""
+    reply = ask_admin(daemon, name, members)
     assert reply is not None and reply.status in (200, 503), (name, reply and reply.body)
     return reply.json() if reply.status == 200 else None
 
