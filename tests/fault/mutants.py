@@ -156,14 +156,14 @@ def build(tree):
 
 def reason_of(out):
     """What the harness said, in a line."""
+    if "WARNING: ThreadSanitizer: " in out:
+        return out[out.index("ThreadSanitizer: "):].splitlines()[0][:120]
     for line in out.splitlines():
         if line.startswith("{"):
             figures = json.loads(line)
             found = (figures.get("violations") or [""])[0]
             if found:
                 return found[:120]
-        if "WARNING: ThreadSanitizer: " in line:
-            return line[line.index("ThreadSanitizer"):][:120]
         if line.startswith("VIOLATION: "):
             return line[11:131]
         if line.startswith("E  "):
