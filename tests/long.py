@@ -32,7 +32,7 @@ ROWS = (
     "ORDERHOOK_LONG=1 make check T=5_control",
     "ORDERHOOK_LONG=1 make check T=4_tool_trouble",
     "ORDERHOOK_LONG=1 make check-systemd",
-    "make check T=3_mixed_load SANITIZE=thread",
+    "ORDERHOOK_LONG=1 make check T=3_mixed_load SANITIZE=thread",
     "make check T=9_fault_calls C=failing_system_calls SANITIZE=address,undefined",
     "FUZZ_SECONDS=60 make fuzz",
     "make coverage",

@@ -23,6 +23,7 @@ SANITIZED = [f"tests/integration/test_{name}.py" for name in ("1_main_job", "2_h
 LANES = 3  # test files at a time
 LONG = os.environ.get("ORDERHOOK_LONG", "0") not in ("", "0")
 SKIPPED = 77  # lint.py's exit code for a check that this machine cannot run
+LIMIT_S = 600  # what a whole `make check` may take on two cores that do nothing else
 
 
 class Totals:
@@ -172,6 +173,16 @@ def test_files(folder, wanted):
             and (matches(wanted, f) or wanted == os.path.basename(folder))]
 
 
+def too_slow(took_s, cores, load):
+    """What to say of a whole run that took so long, or None. No failure: others may have used the
+    machine."""
+    if took_s <= LIMIT_S or cores < 2:
+        return None
+    return (f"WARNING: THIS TOOK {took_s:.0f} s. On two cores that do nothing else make check has "
+            f"to stay below {LIMIT_S} s. The load is {load:.1f} on {cores} cores: if nothing else "
+            "ran here, a test has become too slow, and the times above say which kind it is in")
+
+
 def main():
     wanted, case = os.environ.get("T"), os.environ.get("C")
     totals = Totals()
@@ -206,6 +217,9 @@ def main():
     if totals.passed + totals.failed == 0:
         totals.add(False, f"nothing matches T={wanted or ''} C={case or ''}")
     step("done")
+    warning = too_slow(time.monotonic() - began, len(os.sched_getaffinity(0)), os.getloadavg()[0])
+    if warning and not (wanted or case or LONG or os.environ.get("SANITIZE")):
+        print(warning)
     print(f"{totals.passed} passed, {totals.failed} failed")
     return 1 if totals.failed else 0
 

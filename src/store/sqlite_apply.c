@@ -24,6 +24,8 @@ static int read_history(struct sqlite_store *store, int64_t order_id, struct sto
 
 	bind_int(statement, P_after_id, order_id - 1);
 	bind_int(statement, P_page, 1);
+	/* The orders may come in any order, and one that is gone made the next one be read. */
+	history->order_id = order_id - 1;
 	found = statement_step(&store->connection, statement);
 	if (found == 1)
 		err = history_read_order(&store->connection, statement, history);

@@ -16,6 +16,10 @@ ALLOC = ["build/tests/alloc", "--every", "23"]
 # Too rare for a short run of POWER; cmocka's exit code is the number of failures.
 UNIT_POWER = ["sh", "-c", "build/tests/test_store_power || exit 1"]
 FAIL = [PYTHON, "tests/fault/inject.py", "fail", "--phase", "request", "--sample", "60"]
+# Two threads have to meet: ThreadSanitizer sees it. A build that fails ends with 2: no catch.
+TSAN = ["sh", "-c", "make BUILD=build/thread SANITIZE=thread DEVELOPER= all"
+        " build/thread/tests/fill_driver && ORDERHOOK_BUILD=build/thread exec "
+        + " ".join(pytest("test_3_mixed_load", "everything_at_once"))]
 
 # name: file, what stands there and what instead (any number of times), the harness
 MUTANTS = {
@@ -102,6 +106,19 @@ MUTANTS = {
         ("connection_close(&connection);\n\treturn err ? err : check_log_owner",
          "if (!err)\n\t\tconnection_close(&connection);\n\treturn err ? err : check_log_owner")],
         ALLOC),
+    "let in however long it would wait": ("src/pipeline/writer.c", [
+        ("return queued > 0 && (queued + 2)", "return queued < 0 && (queued + 2)")],
+        pytest("test_9_fault_overload", "ten_times_the_rate")),
+    "queue without a limit": ("src/pipeline/writer.c", [
+        ("writer->n_queued + writer->n_batch >= writer->options.queue_limit ||\n\t    ", "")],
+        pytest("test_3_daemon", "queue_limit")),
+    "proxies read without their lock": ("src/http/callback_handler.c", [
+        ("\tpthread_mutex_lock(&server->lock);\n\thttp_remote_forwarded(",
+         "\thttp_remote_forwarded("),
+        ("call->remote);\n\tpthread_mutex_unlock(&server->lock);", "call->remote);")], TSAN),
+    "refused delivery queued without its lock": ("src/pipeline/hold_queue.c", [
+        ("\tpthread_mutex_lock(&queue->lock);\n\ttaken", "\ttaken"),
+        ("\tpthread_mutex_unlock(&queue->lock);\n\treturn taken;", "\treturn taken;")], TSAN),
     "another store's log accepted": ("src/store/sqlite_check.c", [
         ("if (!alone[0] ||", "if (alone[0] ||")],
         pytest("test_9_fault_disk", "log_of_another")),

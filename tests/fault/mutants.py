@@ -1,8 +1,8 @@
 """Are the harnesses able to fail? The promise is broken on purpose in a copy of the tree.
 
-Each mutant of mutant_table.py and mutant_corpora.py changes one place of the sources as a mistake would, is built, and
-must be caught by the harness that is there for it; so must the unchanged tree pass it, or the catch
-would mean nothing.
+Each mutant of mutant_table.py and mutant_corpora.py changes one place of the sources as a mistake
+would, is built, and must be caught by the harness that is there for it; so must the unchanged tree
+pass it, or the catch would mean nothing.
 
     tests/fault/mutants.py [NAME...]
 """
@@ -40,6 +40,8 @@ def build(tree):
 
 def reason_of(out):
     """What the harness said, in a line."""
+    if "WARNING: ThreadSanitizer: " in out:
+        return out[out.index("ThreadSanitizer: "):].splitlines()[0][:120]
     for line in out.splitlines():
         if line.startswith("{"):
             figures = json.loads(line)

@@ -344,6 +344,8 @@ def test_queue_limit_answers_503_with_retry_after(make_daemon):
 
     reply = wait_until(refused)
     assert (reply.status, reply.headers["retry-after"]) == (503, "60")
+    # And not because the commit took too long, which has the same answer.
+    assert 'outcome="queue-full"' in daemon.get_admin("/metrics").body.decode()
     blocker.execute("ROLLBACK")
     blocker.close()
     assert first.reply().status in (200, 503)

@@ -609,3 +609,18 @@ def test_orders_that_are_gone_are_passed_over_by_apply(controlled):
     assert (reply.status, reply.json()) == (200, {"orders": 1})
     assert daemon.rows("SELECT * FROM orders") == before
     assert daemon.stop() == 0
+
+
+def test_orders_are_judged_in_any_order_twice_and_after_some_are_gone(controlled):
+    daemon = controlled.init().start()
+    for name in "A", "B", "C":
+        assert daemon.post(callback(name, 60, None)).status == 200
+    tool("prune", "--older-than", "1ms", conf=daemon.conf, check=True)
+    assert daemon.rows("SELECT order_id FROM orders") == [(3,)]
+    connection = Connection(daemon.admin)
+    connection.send(request("/control/apply", b'{"orders":"1 2 3 3 1"}'))
+    reply = connection.reply()
+    connection.close()
+    assert (reply.status, reply.json()) == (200, {"orders": 2})
+    assert daemon.post(callback("D", 60, None)).status == 200
+    assert daemon.stop() == 0, daemon.log_text()
