@@ -32,7 +32,7 @@ enum make {
 enum hmac {
 	NO_HMAC = 0,
 	HMAC,
-	HMAC_SECOND_OF_TWO,
+	HMAC_AMONG_OTHERS,
 	HMAC_BY_ANOTHER,
 	HMAC_BY_SECRET
 };
@@ -117,20 +117,29 @@ static void make_body(const struct row *row, const char *headers)
 	}
 }
 
+static void hmac(const char *key, const char *time, char signature[SIGNATURE_HMAC_CHARS + 1])
+{
+	assert_int_equal(signature_hmac(slice_of(key), slice_of("m"), slice_of(time),
+					buf_slice(&sent), signature),
+			 0);
+}
+
 static void add_hmac(const struct row *row, struct buf *headers)
 {
 	const char *key = row->hmac == HMAC_BY_ANOTHER  ? FOREIGN_SECRET
 			  : row->hmac == HMAC_BY_SECRET ? SECRET
 							: WEBHOOK_KEY;
 	char signature[SIGNATURE_HMAC_CHARS + 1];
+	char other[SIGNATURE_HMAC_CHARS + 1];
 	char time[24];
 
 	snprintf(time, sizeof(time), "%lld", (long long)NOW_MS / 1000 - row->hmac_age_s);
-	assert_int_equal(signature_hmac(slice_of(key), slice_of("m"), slice_of(time),
-					buf_slice(&sent), signature),
-			 0);
-	buf_addf(headers, WEBHOOK("m", "%s", "%s%s"), time,
-		 row->hmac == HMAC_SECOND_OF_TWO ? "v1,AAAA " : "", signature);
+	hmac(key, time, signature);
+	hmac(FOREIGN_SECRET, time, other);
+	if (row->hmac == HMAC_AMONG_OTHERS)
+		buf_addf(headers, WEBHOOK("m", "%s", "v1,AAAA %s %s"), time, signature, other);
+	else
+		buf_addf(headers, WEBHOOK("m", "%s", "%s"), time, signature);
 }
 
 static void make_headers(const struct row *row, const char *first, struct buf *ret)
