@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 
-from conftest import SECRET, TOKEN, callback, sign_flat, tool, wait_until
+from conftest import SECRET, TOKEN, body_of, callback, sign_flat, tool, wait_until
 
 
 def held(daemon, n, *arguments):
@@ -67,6 +68,23 @@ def test_without_a_token_only_our_ids_are_ours(make_daemon):
     rows = held(daemon, 2)
     assert {(r["reason"], r["ours"]) for r in rows} == {("sign-wrong", 1), ("client-id", 0)}
     assert [r["reason"] for r in held(daemon, 1, "--ours")] == ["sign-wrong"]
+
+
+def test_junk_cannot_push_out_what_came_with_the_token_and_without_ids(make_daemon, tmp_path):
+    daemon = make_daemon(store={"held_limit": "64K"}, extra=(
+        "[endpoint open]\nplatform = shansong\npath = /callback/open\nclient_id = clientId\n"
+        "shop_ids = shopId\nsignature = required\n"
+        f"secrets = file:{tmp_path}/d/secret\n")).init().start()
+    real = {k: v for k, v in callback().items() if k not in ("clientId", "shopId")}
+    assert daemon.post(sign_flat(real, secret="another-secret-0123456789")).status == 401
+    for i in range(12):
+        junk = body_of({"clientId": "clientId", "junk": str(i) * 4096})
+        assert daemon.post(junk, path="/callback/open").status == 401
+    wait_until(lambda: re.search(r"^orderhook_held_evicted_total [1-9]",
+                                 daemon.get_admin("/metrics").body.decode(), re.M))
+    row, = held(daemon, 1, "--ours")
+    assert (row["reason"], row["endpoint"], row["held_id"]) == ("sign-wrong", "shansong", 1)
+    assert daemon.rows("SELECT count(*) FROM held_log WHERE ours") == [(1,)]
 
 
 def test_a_flood_is_limited_and_does_not_hinder_an_event(daemon):
