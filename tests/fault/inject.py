@@ -164,9 +164,7 @@ class Bench:
         self.start()
 
     def close(self):
-        if self.daemon.process and self.daemon.process.poll() is None:
-            self.daemon.process.kill()
-            self.daemon.process.wait()
+        self.daemon.stop(signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- strace ---------
