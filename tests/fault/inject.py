@@ -188,9 +188,7 @@ class Bench:
             raise Violation(f"it was stopped and ended with {self.daemon.process.returncode}")
 
     def throw_away(self):
-        if self.daemon.process and self.daemon.process.poll() is None:
-            self.daemon.process.kill()
-            self.daemon.process.wait()
+        self.daemon.stop(signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- strace ---------

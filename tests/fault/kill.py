@@ -28,8 +28,10 @@ import time
 import lanes
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.path.join(ROOT, os.environ.get("ORDERHOOK_BUILD", "build"))
-TOKEN = "test-token-0123456789"
+sys.path.insert(0, os.path.join(ROOT, "tests/integration"))
+
+from conftest import BUILD, TOKEN, leaked  # noqa: E402
+
 STEPS = ((20, 1), (30, 1), (40, 1), (50, 1), (60, None))
 FULL_CHECK_CYCLES = 100
 HANG_S = 20
@@ -256,6 +258,13 @@ class Lane:
         with open(f"{self.dir}/log", errors="replace") as f:
             return f.read()[-800:]
 
+    def check_log(self):
+        """Nothing of the token or of a person in what all the daemons of the lane said."""
+        with open(f"{self.dir}/log", "rb") as f:
+            found = leaked(f.read())
+        if found:
+            raise Violation(f"the log has {found[:3]}")
+
     def cycle(self):
         began = time.monotonic()
         self.spawn()
@@ -283,6 +292,7 @@ class Lane:
             if n % FULL_CHECK_CYCLES == 0:
                 self.ledger.check_all()
         self.ledger.check_all()
+        self.check_log()
         return {"cycles": cycles, **{f"killed_in_{k}": v for k, v in self.kills.items()},
                 **self.ledger.figures()}
 

@@ -1,5 +1,5 @@
-"""More mutants of mutants.py, in the form of mutant_table.py: what the fuzzers' corpora must find, see
-"Fuzzers" in docs/testing.md."""
+"""More mutants of mutants.py, in the form of mutant_table.py: what the fuzzers' corpora must find,
+see "Fuzzers" in docs/testing.md."""
 
 
 def replay(target):

@@ -1,5 +1,6 @@
 """The real programs under test: a daemon on a free port with a scratch store, and helpers."""
 
+import base64
 import hashlib
 import json
 import os
@@ -22,10 +23,20 @@ DEADLINE_S = 20
 # make check-long: everything of which make check has a sample, or a share of it.
 LONG = os.environ.get("ORDERHOOK_LONG", "0") not in ("", "0")
 SHARE = float(os.environ.get("ORDERHOOK_SHARE") or 1)
+# Of a relay: what its file has, and what that stands for.
+RELAY_KEY = b"canary-key-of-the-relay-00112233"
+RELAY_TEXT = "whsec_" + base64.b64encode(RELAY_KEY).decode()
 # In the samples, and in what the tests send: nobody may meet them where they do not belong.
-CANARIES = [text.encode() for text in (
-    TOKEN, SECRET, "second-secret-0123", "canary-", "13800138000", "测师傅", "courierHead.png")]
-SIGNATURE = re.compile(rb"(?<![0-9A-Za-z])[0-9A-F]{32}(?![0-9A-Za-z])")
+SECRETS = [TOKEN, SECRET, "second-secret-0123", RELAY_KEY.decode(), RELAY_TEXT[len("whsec_"):]]
+PERSONAL = ["13800138000", "13877665544", "测师傅", "卡纳里", "31.234567", "121.987654",
+            "Kanarie7391", "Kanarie8264"]
+CANARIES = [text.encode() for text in (*SECRETS, *PERSONAL, "canary-", "courierHead.png")]
+KEY = re.compile(rb"whsec_[A-Za-z0-9+/]{16,}")
+SIGNATURE = re.compile(rb"(?<![0-9A-Za-z])[0-9A-F]{32}(?![0-9A-Za-z])|v1,[A-Za-z0-9+/]{43}=")
+# The samples' own code is four digits, which a log may have for other reasons.
+CODE = re.compile(rb"assword[^0-9A-Za-z\n]{0,8}4004|[\"'`]4004[\"'`]")
+LOOKED_AT_BYTES = 1 << 20
+LONGEST_CANARY_BYTES = 256
 
 
 def how_many(sample, whole):
@@ -40,12 +51,30 @@ def in_lanes():
 
 def leaked(data):
     """What of a secret, a person or a signature is in there."""
-    return [canary.decode() for canary in CANARIES if canary in data] + \
-        [found.decode() for found in SIGNATURE.findall(data)]
+    found = [canary for canary in CANARIES if canary in data]
+    for pattern in KEY, SIGNATURE, CODE:
+        found += pattern.findall(data)
+    return [one.decode() for one in found]
 
 
 def assert_no_leak(data, where):
     assert not leaked(data), f"{where} has {leaked(data)}: {data[:2000]!r}"
+
+
+def assert_tool_kept_quiet(arguments, stdout, stderr):
+    """What the tool may say: nothing on stderr, no secret anywhere, people and hand-over codes only
+    with --reveal or as the exact bytes of `raw`, a signature only with the body that it signs."""
+    command = "orderhook " + " ".join(str(one) for one in arguments)
+    assert_no_leak(stderr, f"stderr of {command}")
+    given = {str(one) for one in arguments}
+    found = [one for one in SECRETS if one.encode() in stdout] + KEY.findall(stdout)
+    if not given & {"--reveal", "raw", "sign"}:
+        found += [one for one in PERSONAL if one.encode() in stdout] + CODE.findall(stdout)
+    with_bodies = given & {"--reveal", "raw", "sign", "explain", "export"} or \
+        given >= {"held", "show"}
+    if not with_bodies:
+        found += SIGNATURE.findall(stdout)
+    assert not found, f"stdout of {command} has {found}"
 
 
 def captured():
@@ -171,12 +200,15 @@ class Daemon:
         self.address = None
         self.admin = None
         self.log = os.path.join(self.dir, "log")
+        self.log_looked_at = 0
+        self.written = {self.conf, self.log}
         self.write_file("token", TOKEN)
         self.write_file("secret", SECRET)
         self.configure(**changes)
 
     def write_file(self, name, text, mode=0o600):
         path = os.path.join(self.dir, name)
+        self.written.add(path)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as f:
             f.write(text)
         os.chmod(path, mode)
@@ -202,6 +234,7 @@ class Daemon:
         return self
 
     def start(self, env=None, wrap=(), wait=True, **popen):
+        self.look_at_what_is_left()
         notify_path = os.path.join(self.dir, "notify")
         if os.path.exists(notify_path):
             os.unlink(notify_path)
@@ -250,7 +283,33 @@ class Daemon:
         return open(self.log, errors="replace").read()
 
     def wait_exit(self, deadline_s=DEADLINE_S):
-        return self.process.wait(deadline_s)
+        code = self.process.wait(deadline_s)
+        self.look_at_what_is_left()
+        return code
+
+    def look_at_what_is_left(self):
+        """Whoever's daemon it was and however it ended: what its log has that was not looked at
+        before, no core file, and nothing in a file that is neither the store nor the test's."""
+        if os.path.exists(self.log):
+            with open(self.log, "rb") as log:
+                log.seek(max(0, self.log_looked_at - LONGEST_CANARY_BYTES))
+                assert_no_leak(log.read(), "the log")
+                self.log_looked_at = log.tell()
+        for entry in os.scandir(self.dir):
+            assert not entry.name.startswith("core"), f"a core file is left: {entry.name}"
+            if entry.path in self.written or not entry.is_file(follow_symlinks=False) or \
+                    self.may_have_canaries(entry.path):
+                continue
+            with open(entry.path, "rb") as file:
+                assert_no_leak(file.read(LOOKED_AT_BYTES), entry.path)
+
+    def may_have_canaries(self, path):
+        """The store with its log, a copy of one, and what strace saw."""
+        if path in {self.store + end for end in ("", "-wal", "-shm", "-journal")} or \
+                os.path.basename(path) == "strace":
+            return True
+        with open(path, "rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
 
     def stop(self, signal_number=signal.SIGTERM):
         if self.process and self.process.poll() is None:
@@ -264,6 +323,7 @@ class Daemon:
         if self.process:
             self.notify.close()
             self.log_file.close()
+            self.look_at_what_is_left()
         return self.process.returncode if self.process else None
 
     def connect(self):
@@ -320,8 +380,8 @@ def tool(*arguments, conf=None, db=None, stdin=None, check=False, env=None):
     if check and done.returncode != 0:
         raise AssertionError(f"orderhook {' '.join(arguments)}: exit {done.returncode}\n"
                              f"{done.stderr}")
-    stderr = done.stderr if isinstance(done.stderr, bytes) else done.stderr.encode()
-    assert_no_leak(stderr, f"stderr of orderhook {arguments[0] if arguments else ''}")
+    assert_tool_kept_quiet(arguments, *(text if isinstance(text, bytes) else text.encode()
+                                        for text in (done.stdout, done.stderr)))
     return done
 
 
@@ -353,11 +413,7 @@ def make_daemon(tmp_path):
             one.process.kill()
             one.process.wait()
     for one in made:
-        if os.path.exists(one.log):
-            with open(one.log, "rb") as log:
-                assert_no_leak(log.read(), "the log")
-        left = [name for name in os.listdir(one.dir) if name.startswith("core")]
-        assert not left, f"a core file is left: {left}"
+        one.look_at_what_is_left()
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 

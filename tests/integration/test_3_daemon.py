@@ -11,15 +11,17 @@ import subprocess
 
 import pytest
 
-from conftest import (BUILD, TOKEN, Connection, body_of, callback, captured, request, tool,
-                      wait_until)
+from conftest import (BUILD, TOKEN, Connection, assert_no_leak, body_of, callback, captured,
+                      request, tool, wait_until)
 
 PATH = "/callback/shansong/" + TOKEN
 
 
 def orderhookd(*arguments, **more):
-    return subprocess.run([os.path.join(BUILD, "orderhookd"), *arguments], capture_output=True,
+    done = subprocess.run([os.path.join(BUILD, "orderhookd"), *arguments], capture_output=True,
                           text=True, timeout=20, **more)
+    assert_no_leak((done.stdout + done.stderr).encode(), f"orderhookd {arguments}")
+    return done
 
 
 def fails(daemon, code):

@@ -16,7 +16,8 @@ import unicodedata
 
 import pytest
 
-from conftest import BUILD, DEADLINE_S, Daemon, body_of, callback, captured, tool, wait_until
+from conftest import (BUILD, DEADLINE_S, Daemon, assert_tool_kept_quiet, body_of, callback,
+                      captured, tool, wait_until)
 
 TOOL = os.path.join(BUILD, "orderhook")
 ORDER = "cp451412923563114496"
@@ -44,6 +45,7 @@ def on_terminal(*arguments, columns=100, env=None):
     stderr = process.stderr.read()
     process.stderr.close()
     os.close(master)
+    assert_tool_kept_quiet(arguments, text, stderr)
     return text.decode().replace("\r\n", "\n"), stderr.decode(), process.wait(DEADLINE_S)
 
 
@@ -109,6 +111,7 @@ class Follower:
             self.process.send_signal(signal_number)
         rest, stderr = self.process.communicate(timeout=DEADLINE_S)
         self.buffer += rest
+        assert_tool_kept_quiet(self.process.args, self.buffer, stderr)
         return self.process.returncode, stderr.decode()
 
 

@@ -232,7 +232,7 @@ static int setup(void **state)
 	}
 	rmdir(dir);
 	log_set_level(LOG_EMERG);
-	signal(SIGALRM, too_late);
+	sigaction(SIGALRM, &(struct sigaction){.sa_handler = too_late}, NULL);
 	return 0;
 }
 

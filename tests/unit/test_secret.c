@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,6 +19,7 @@
 
 #include "orderhook/err.h"
 #include "orderhook/secret.h"
+#include "orderhook/signature.h"
 
 #define VALUE "canary-0123456789"
 
@@ -342,6 +345,138 @@ static void test_released_secret_is_wiped(void **state)
 	assert_null(memmem(left, sizeof(left), "0123456789", 10));
 }
 
+/*
+ * What a call leaves below itself is looked for on a stack that this test owns: that of a thread.
+ * It is read through the kernel, because AddressSanitizer forbids to look at dead frames.
+ */
+#define STACK_BYTES ((size_t)1024 * 1024)
+#define NEEDLE "0123456789" /* a part of VALUE, in no path */
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FRAMES_MAY_BE_ELSEWHERE true
+#elif defined(__has_feature)
+#define FRAMES_MAY_BE_ELSEWHERE __has_feature(address_sanitizer)
+#else
+#define FRAMES_MAY_BE_ELSEWHERE false
+#endif
+
+typedef bool (*work_fn)(struct fixture *fixture);
+
+struct errand {
+	work_fn work;
+	struct fixture *fixture;
+	bool done;
+};
+
+/* Far below the frames of the thread's own end, which would write over what is looked for. */
+static void *run_errand(void *context)
+{
+	struct errand *errand = context;
+	char distance[16384];
+	/* Whoever may read this pointer may reach all of it, so no compiler makes it smaller. */
+	char *volatile reached = distance;
+
+	*reached = '\0';
+	errand->done = errand->work(errand->fixture);
+	*reached = '\0';
+	return NULL;
+}
+
+/* HMAC has the key with these bytes exclusive-ored into it: whoever finds that has the key. */
+static bool holds_needle(const char *bytes, size_t len)
+{
+	static const char pads[] = {0, 0x36, 0x5c};
+	char needle[] = NEEDLE;
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(pads); i++) {
+		for (size_t j = 0; j < sizeof(needle); j++)
+			needle[j] = (char)(NEEDLE[j] ^ pads[i]);
+		found |= memmem(bytes, len, needle, strlen(NEEDLE)) != NULL;
+	}
+	return found;
+}
+
+static bool left_on_stack(work_fn work, struct fixture *fixture)
+{
+	struct errand errand = {work, fixture, false};
+	char *stack =
+		mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *copy = malloc(STACK_BYTES);
+	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	assert_true(stack != MAP_FAILED && copy && mem >= 0);
+	memset(stack, 0xa5, STACK_BYTES);
+	assert_int_equal(pthread_attr_init(&attributes), 0);
+	assert_int_equal(pthread_attr_setstack(&attributes, stack, STACK_BYTES), 0);
+	assert_int_equal(pthread_create(&thread, &attributes, run_errand, &errand), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attributes);
+	secret_release(&fixture->secret);
+	assert_true(errand.done);
+	assert_int_equal(pread(mem, copy, STACK_BYTES, (off_t)(uintptr_t)stack), STACK_BYTES);
+	bool left = holds_needle(copy, STACK_BYTES);
+	close(mem);
+	free(copy);
+	munmap(stack, STACK_BYTES);
+	return left;
+}
+
+/* What no code may do: the test must be able to see it. */
+static bool read_and_leave(struct fixture *fixture)
+{
+	char bytes[64];
+	int fd = open(fixture->path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, bytes, sizeof(bytes));
+
+	close(fd);
+	return n > 0 && memmem(bytes, (size_t)n, NEEDLE, strlen(NEEDLE));
+}
+
+static bool load_token(struct fixture *fixture)
+{
+	return load(fixture, fixture->reference, SECRET_TOKEN) == 0;
+}
+
+static bool load_what_is_no_token(struct fixture *fixture)
+{
+	return load(fixture, fixture->reference, SECRET_TOKEN) == -ERR_SECRET_FORM;
+}
+
+static bool decode_key(struct fixture *fixture)
+{
+	/* VALUE in base64. */
+	return signature_hmac_key(SLICE("whsec_Y2FuYXJ5LTAxMjM0NTY3ODk="), &fixture->secret) == 0;
+}
+
+static bool sign_with_key(struct fixture *fixture)
+{
+	char signature[SIGNATURE_HMAC_CHARS + 1];
+
+	(void)fixture;
+	return signature_hmac(SLICE(VALUE), SLICE("msg_1"), SLICE("1700000000"), SLICE("{}"),
+			      signature) == 0;
+}
+
+static void test_secret_is_wiped_from_the_stack_that_it_passed(void **state)
+{
+	struct fixture *fixture = *state;
+
+	write_value(fixture, VALUE, strlen(VALUE), 0600);
+	if (!left_on_stack(read_and_leave, fixture)) {
+		if (FRAMES_MAY_BE_ELSEWHERE)
+			skip();
+		fail_msg("what is left on a stack is not seen");
+	}
+	assert_false(left_on_stack(load_token, fixture));
+	assert_false(left_on_stack(decode_key, fixture));
+	assert_false(left_on_stack(sign_with_key, fixture));
+	write_value(fixture, VALUE "!", strlen(VALUE) + 1, 0600);
+	assert_false(left_on_stack(load_what_is_no_token, fixture));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -373,6 +508,8 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_release_is_fine_with_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_released_secret_is_wiped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_secret_is_wiped_from_the_stack_that_it_passed,
+						setup, teardown),
 		cmocka_unit_test(test_guarded_process_leaves_no_core_and_lets_nobody_look_in),
 	};
 
