@@ -1,5 +1,8 @@
 """Control over the admin socket: who may, what is refused, and that nobody waits for it."""
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -9,6 +12,8 @@ import stat
 import subprocess
 import sys
 import threading
+import time
+import urllib.parse
 
 import pytest
 
@@ -53,8 +58,8 @@ def hold(daemon, *bodies):
     wait_until(lambda: daemon.rows("SELECT count(*) FROM held") == [(len(bodies),)])
 
 
-def mend(daemon):
-    daemon.write_file("secret", SECRET)
+def mend(daemon, name="secret", secret=SECRET):
+    daemon.write_file(name, secret)
     before = daemon.log_text().count("reloaded ")
     daemon.process.send_signal(signal.SIGHUP)
     wait_until(lambda: daemon.log_text().count("reloaded ") > before)
@@ -123,6 +128,69 @@ def test_readmission_by_the_daemon_skips_no_check(refusing):
     assert done.returncode == 4 and "timestamp-stale" in done.stdout
     assert refusing.rows("SELECT count(*) FROM order_log") == [(0,)]
     assert refusing.rows("SELECT reason FROM held_log") == [("timestamp-stale",)]
+
+
+def test_readmission_is_judged_by_the_endpoint_that_received_it(make_daemon):
+    daemon = local(make_daemon)
+    daemon.write_file("other", "not-right-here-either")
+    with open(daemon.conf, "a") as conf:
+        conf.write("[endpoint other]\nplatform = shansong\npath = /callback/other\n"
+                   "client_id = clientId\nshop_ids = shopId\nsignature = required\n"
+                   f"secrets = file:{daemon.dir}/other\n")
+    daemon.start()
+    body = sign_flat(callback(), secret="secret-of-the-other-one")
+    for n, path in enumerate(("/callback/other", f"/callback/shansong/{TOKEN}"), 1):
+        assert daemon.post(body, path=path).status == 401
+        wait_until(lambda: daemon.rows("SELECT count(*) FROM held_log") == [(n,)])
+    mend(daemon, "other", "secret-of-the-other-one")
+    done = tool("held", "readmit", "--all", conf=daemon.conf)
+    assert done.stdout.splitlines() == [
+        "1 stored as event 1",
+        "2 still refused: sign-wrong: no secret of the endpoint makes this signature"]
+    assert daemon.rows("SELECT endpoint FROM order_log") == [("other",)]
+    assert daemon.rows("SELECT endpoint FROM held_log") == [("shansong",)]
+    assert daemon.stop() == 0
+
+
+def test_the_address_of_the_first_receipt_comes_back(refusing):
+    reply = refusing.post(sign_flat(callback()), headers={"X-Forwarded-For": "203.0.113.9"})
+    assert reply.status == 401
+    wait_until(lambda: refusing.rows("SELECT remote FROM held_log") == [("203.0.113.9",)])
+    mend(refusing)
+    tool("held", "readmit", "1", conf=refusing.conf, check=True)
+    assert refusing.rows("SELECT remote, source FROM order_log") == [("203.0.113.9", "readmit")]
+
+
+def test_a_form_is_readmitted_as_the_form_that_it_was(refusing):
+    body = urllib.parse.urlencode(json.loads(sign_flat(callback(status="20", sub="1")))).encode()
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert refusing.post(body, headers=form).status == 401
+    wait_until(lambda: refusing.rows("SELECT reason FROM held_log") == [("sign-wrong",)])
+    mend(refusing)
+    done = tool("held", "readmit", "1", conf=refusing.conf)
+    assert done.stdout == "1 stored as event 1\n"
+    assert refusing.rows("SELECT iss_order_no, auth, body FROM order_log") == [
+        ("TDH1", "signed", body)]
+
+
+def test_signed_headers_are_checked_again_with_what_they_said(refusing):
+    key, wrong = b"0123456789abcdef0123456789abcdef", b"fedcba9876543210fedcba9876543210"
+    mend(refusing, secret="whsec_" + base64.b64encode(b"-" * 32).decode())
+    stamp = str(int(time.time()))
+    for iss, by in (("TDH1", key), ("TDH2", wrong)):
+        body = body_of(callback(iss))
+        digest = hmac.new(by, b"m1." + stamp.encode() + b"." + body, hashlib.sha256).digest()
+        signature = "v1," + base64.b64encode(digest).decode()
+        assert refusing.post(body, headers={"webhook-id": "m1", "webhook-timestamp": stamp,
+                                            "webhook-signature": signature}).status == 401
+    wait_until(lambda: refusing.rows("SELECT reason FROM held_log") == [("hmac-wrong",)] * 2)
+    mend(refusing, secret="whsec_" + base64.b64encode(key).decode())
+    done = tool("held", "readmit", "--all", conf=refusing.conf)
+    assert done.returncode == 4
+    first, second = done.stdout.splitlines()
+    assert first == "1 stored as event 1" and second.startswith("2 still refused: hmac-wrong")
+    assert refusing.rows("SELECT iss_order_no, auth FROM order_log") == [("TDH1", "signed")]
+    assert refusing.rows("SELECT held_id, reason FROM held_log") == [(2, "hmac-wrong")]
 
 
 def test_a_token_of_today_does_not_vouch_for_a_url_of_then(make_daemon):
