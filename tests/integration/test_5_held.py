@@ -82,9 +82,8 @@ def test_junk_cannot_push_out_what_came_with_the_token_and_without_ids(make_daem
         assert daemon.post(junk, path="/callback/open").status == 401
     wait_until(lambda: re.search(r"^orderhook_held_evicted_total [1-9]",
                                  daemon.get_admin("/metrics").body.decode(), re.M))
-    row, = held(daemon, 1, "--ours")
-    assert (row["reason"], row["endpoint"], row["held_id"]) == ("sign-wrong", "shansong", 1)
-    assert daemon.rows("SELECT count(*) FROM held_log WHERE ours") == [(1,)]
+    assert daemon.rows("SELECT held_id, endpoint, reason FROM held_log WHERE ours") == [
+        (1, "shansong", "sign-wrong")]
 
 
 def test_a_flood_is_limited_and_does_not_hinder_an_event(daemon):
