@@ -22,6 +22,9 @@
 #define WEBHOOK_KEY_TEXT "whsec_d2ViaG9vay1rZXktMDEyMzQ1Njc4OWFi"
 #define OLD_WEBHOOK_KEY_TEXT "whsec_d2ViaG9vay1rZXktb2YteWVzdGVyZGF5"
 #define TOKEN "test-token-0123456789"
+#define LONG_PATH                                                                      \
+	"/long/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define MAX_BODY 2048
 #define DEADLINE_S 20 /* for one row */
 
@@ -148,18 +151,20 @@ static void wait_inside(void)
 /* keys: m and n the secrets for MD5, w and v the keys for HMAC. */
 static const struct {
 	const char *name;
+	const char *path;
 	const char *signature;
 	bool token;
 	const char *client;
 	const char *shops;
 	const char *keys;
 } endpoint_rows[] = {
-	{"open", "if-present", true, "c", "s 42 true", "mn"},
-	{"strict", "required", true, "c", "s", "m"},
-	{"off", "off", true, "c", "*", "mw"},
-	{"relay", "if-present", true, "c", "s", "mwv"},
-	{"bare", "required", false, "c", "s", "mvw"},
-	{"any", "required", false, "true", "*", "m"},
+	{"open", "/open", "if-present", true, "c", "s 42 true", "mn"},
+	{"strict", "/strict", "required", true, "c", "s", "m"},
+	{"off", "/off", "off", true, "c", "*", "mw"},
+	{"relay", "/relay", "if-present", true, "c", "s", "mwv"},
+	{"bare", "/bare", "required", false, "c", "s", "mvw"},
+	{"any", "/any", "required", false, "true", "*", "m"},
+	{"long", LONG_PATH, "off", true, "c", "*", ""},
 };
 
 static const struct {
@@ -185,8 +190,8 @@ static void write_file(const char *dir, char key, const char *text)
 
 static void add_endpoint(struct buf *text, const char *dir, size_t i)
 {
-	buf_addf(text, "[endpoint %s]\nplatform = shansong\npath = /%s\nclient_id = %s\n",
-		 endpoint_rows[i].name, endpoint_rows[i].name, endpoint_rows[i].client);
+	buf_addf(text, "[endpoint %s]\nplatform = shansong\npath = %s\nclient_id = %s\n",
+		 endpoint_rows[i].name, endpoint_rows[i].path, endpoint_rows[i].client);
 	buf_addf(text, "shop_ids = %s\nsignature = %s\nsecrets =", endpoint_rows[i].shops,
 		 endpoint_rows[i].signature);
 	for (const char *key = endpoint_rows[i].keys; *key; key++)

@@ -508,28 +508,36 @@ static void give_narrow_job(size_t limit)
 	write_job_give(&server.jobs, job);
 }
 
-static void test_head_that_cannot_be_kept_whole_is_no_ack(void **state)
+static void check_part_of_head(const struct row *row)
 {
-	const struct row long_head = {.head_bytes = 200};
 	size_t whole;
 
-	(void)state;
-	start("a whole head");
-	deliver(&long_head);
+	start(row->what);
+	deliver(row);
 	expect_answer(200);
 	finish();
 	whole = disk.head_bytes;
 	assert_in_range(whole, 200, 1000);
 	for (size_t limit = 1; limit < whole; limit += 7) {
-		start("a part of a head");
+		start(row->what);
 		give_narrow_job(limit);
-		deliver(&long_head);
+		deliver(row);
 		if (fake.answers != 1 || fake.status < 500)
 			wrong("%d answers, status %u, with %zu of %zu bytes", fake.answers,
 			      fake.status, limit, whole);
 		finish();
 		expect_kept(NOTHING, NULL);
 	}
+}
+
+static void test_head_that_cannot_be_kept_whole_is_no_ack(void **state)
+{
+	const struct row long_header = {"a part of a long header", .head_bytes = 200};
+	const struct row long_path = {"a part of a long path", .path = LONG_PATH "/" TOKEN};
+
+	(void)state;
+	check_part_of_head(&long_header);
+	check_part_of_head(&long_path);
 	assert_int_equal(n_wrong, 0);
 }
 
