@@ -72,7 +72,7 @@ complete -c orderhook -n '__orderhook_is events' -l until -x -d 'only what was r
 complete -c orderhook -n '__orderhook_is events' -l limit -x -d 'only the newest N'
 complete -c orderhook -n '__orderhook_is events' -l format -x -a 'table json jsonl csv' -d 'how to print; table if not given'
 complete -c orderhook -n '__orderhook_is raw' -l headers -d 'the request line and headers instead of the body'
-complete -c orderhook -n '__orderhook_is raw' -l reveal -d 'exact bytes on a terminal too'
+complete -c orderhook -n '__orderhook_is raw' -l reveal -d 'nothing masked on a terminal'
 complete -c orderhook -n '__orderhook_is explain' -l body -r -F -d 'a body that was not received; - is standard input'
 complete -c orderhook -n '__orderhook_is explain' -l endpoint -x -d '--body: where it would be sent'
 complete -c orderhook -n '__orderhook_is explain' -l header -x -d '--body: \'Name: value\' that goes with it; may be repeated'

@@ -208,6 +208,7 @@ static int load(int fd, const char *reference, enum secret_kind kind, const char
 
 	if (err) {
 		buf_addf(problem, "%s cannot be read: %s", path, strerror(errno));
+		explicit_bzero(bytes, sizeof(bytes)); /* what came before it failed */
 		return -ERR_SECRET_MISSING;
 	}
 	if (len && bytes[len - 1] == '\n')

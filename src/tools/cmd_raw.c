@@ -1,35 +1,35 @@
 /*
  * `orderhook raw`: what was stored, byte for byte, because "what did they really send" has to have
  * an exact answer. On a terminal it would show people's names and phones and could drive the
- * terminal, so there it is masked and made safe, and says so; --reveal and any pipe or file get the
- * bytes.
+ * terminal, so there it is masked, unless --reveal is given, and made safe, and says so; any pipe
+ * or file gets the bytes.
  */
 #include "orderhook/err.h"
 #include "tool_private.h"
 
 #define RAW_LIMIT_BYTES (64U * 1024 * 1024)
 
-static int print_masked(struct tool *tool, int64_t event_id, const struct buf *raw, bool headers)
+static int print_on_terminal(struct tool *tool, int64_t event_id, const struct buf *raw, bool whole)
 {
 	BUF_AUTO struct buf masked = BUF_INIT(RAW_LIMIT_BYTES);
 	BUF_AUTO struct buf safe = BUF_INIT(RAW_LIMIT_BYTES);
-	int err = headers ? 0 : mask_body(&masked, buf_slice(raw));
+	int err = whole ? 0 : mask_body(&masked, buf_slice(raw));
 
 	if (err && err != -ERR_NOMEM)
 		return tool_fail(tool, TOOL_REFUSED,
 				 "event %lld: %s, so nothing in it can be masked; --reveal prints "
-				 "it as it is",
+				 "it unmasked",
 				 (long long)event_id, err_text(err));
 	if (!err)
-		err = text_add_safe(&safe, buf_slice(headers ? raw : &masked), TEXT_KEEP_LINES);
+		err = text_add_safe(&safe, buf_slice(whole ? raw : &masked), TEXT_KEEP_LINES);
 	if (err)
 		return tool_fail(tool, TOOL_STORE, "%s", err_text(err));
 	out_bytes(&tool->out, buf_slice(&safe).at, safe.len);
 	if (safe.len && safe.data[safe.len - 1] != '\n')
 		out_char(&tool->out, '\n');
-	if (!headers)
-		tool_note(tool, "masked, because this is a terminal; --reveal or a pipe gets the "
-				"exact bytes");
+	if (!whole)
+		tool_note(tool, "masked, because this is a terminal; --reveal shows all of it, a "
+				"pipe gets the exact bytes");
 	return TOOL_DONE;
 }
 
@@ -52,8 +52,8 @@ static int print_raw(struct tool *tool, int64_t event_id, bool headers, bool rev
 				 (long long)event_id);
 	if (err)
 		return tool_store_failed(tool, err, store_reader_problem(reader));
-	if (tool->out.tty && !reveal)
-		return print_masked(tool, event_id, &raw, headers);
+	if (tool->out.tty)
+		return print_on_terminal(tool, event_id, &raw, headers || reveal);
 	out_bytes(&tool->out, buf_slice(&raw).at, raw.len);
 	return TOOL_DONE;
 }
@@ -65,7 +65,7 @@ int cmd_raw(struct tool *tool, int argc, char **argv)
 	const struct tool_option options[] = {
 		{"headers", 0, NULL, "the request line and headers instead of the body",
 		 option_flag, &headers},
-		{"reveal", 0, NULL, "exact bytes on a terminal too", option_flag, &reveal},
+		{"reveal", 0, NULL, "nothing masked on a terminal", option_flag, &reveal},
 		{NULL},
 	};
 	const struct tool_syntax syntax = {
@@ -74,10 +74,10 @@ int cmd_raw(struct tool *tool, int argc, char **argv)
 		.max_arguments = 1,
 		.text = "Prints the body of an event exactly as it was received, and nothing "
 			"else.\n"
-			"On a terminal names, phones, positions and hand-over codes are masked "
-			"and\n"
-			"control characters escaped, unless --reveal is given. The URL's token is\n"
-			"in no stored head.\n",
+			"On a terminal names, phones, positions and hand-over codes are masked,\n"
+			"unless --reveal is given, and control characters escaped. The URL's "
+			"token\n"
+			"is in no stored head.\n",
 		.examples = "  orderhook raw 17 > body.json     the exact bytes\n"
 			    "  orderhook raw 17 --headers       how it came\n",
 	};

@@ -171,16 +171,17 @@ def test_raw_on_a_terminal_is_masked_and_says_so(shop):
     assert "--reveal" in stderr
 
 
-def test_raw_with_reveal_is_exact_on_a_terminal(shop):
+def test_raw_with_reveal_is_unmasked_on_a_terminal(shop):
     text, stderr, code = on_terminal("--db", shop.store, "raw", "2", "--reveal")
     assert (text.encode(), stderr, code) == (captured()[1], "", 0)
 
 
 def test_raw_on_a_terminal_cannot_drive_it(damaged):
     path = damaged("UPDATE event SET body = CAST('{\"a\":\"' || char(155, 8238) || '\"}' AS BLOB)")
-    text, _, code = on_terminal("--db", path, "raw", "1")
-    assert code == 0
-    assert text == '{"a":"\\u{9b}\\u{202e}"}\n'
+    for reveal in [], ["--reveal"]:
+        text, _, code = on_terminal("--db", path, "raw", "1", *reveal)
+        assert code == 0
+        assert text == '{"a":"\\u{9b}\\u{202e}"}\n'
 
 
 def test_raw_on_a_terminal_does_not_show_what_it_cannot_mask(damaged):
