@@ -125,7 +125,7 @@ static enum MHD_Result acknowledge(struct http_connection *connection)
 }
 
 /* The request line is there. On a connection's first request the time runs since accept. */
-void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd)
+void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd, const char *uri)
 {
 	struct http_server *server = connection->server;
 	struct http_call *call = &connection->call;
@@ -133,6 +133,7 @@ void callback_begin(struct http_connection *connection, struct MHD_Connection *m
 	call->phase = CALL_HEAD;
 	atomic_store_explicit(&connection->idle, false, memory_order_relaxed);
 	call->connection = mhd;
+	call->uri = slice_of(uri);
 	call->refusal = 0;
 	call->head = (struct http_head){.endpoint = NULL};
 	call->start_us = clock_elapsed_us(server->options.clock);
@@ -224,6 +225,10 @@ static enum MHD_Result take_head(struct http_connection *connection, const char 
 		return refuse(connection, -ERR_NOMEM);
 	err = http_gate(call->connection, call->endpoints, url, method, version, max_body,
 			&call->job->head, &call->head);
+	if (!http_head_is_whole(call->connection, method, call->uri, version)) {
+		err = -ERR_FRAMING;
+		call->head.body_comes = false; /* nobody knows */
+	}
 	take_forwarded(connection);
 	int id_err = take_request_id(connection);
 	if (!err)

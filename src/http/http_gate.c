@@ -59,20 +59,6 @@ static void take_single(struct gate *gate, struct slice *where, struct slice val
 		*where = value;
 }
 
-static bool begins_nocase(struct slice name, struct slice start)
-{
-	return name.len > start.len &&
-	       slice_equal_nocase((struct slice){name.at, start.len}, start);
-}
-
-/* libmicrohttpd 0.9.75 adds a folded line to the name of its header: "Transfer-Encoding:", folded
- * "chunked", comes as "Transfer-Encodingchunked". Nobody has such a name by accident. */
-static bool is_folded_framing(struct slice name)
-{
-	return begins_nocase(name, SLICE("Transfer-Encoding")) ||
-	       begins_nocase(name, SLICE("Content-Length"));
-}
-
 static void take_header(struct gate *gate, struct slice name, struct slice value)
 {
 	struct http_head *head = gate->head;
@@ -102,8 +88,6 @@ static void take_header(struct gate *gate, struct slice name, struct slice value
 		head->forwarded_for = value;
 	} else if (slice_equal_nocase(name, SLICE("X-Request-Id"))) {
 		head->request_id = value;
-	} else if (is_folded_framing(name)) {
-		gate->malformed = true;
 	}
 }
 
@@ -132,8 +116,10 @@ static enum MHD_Result collect(void *arg, enum MHD_ValueKind kind, const char *k
 	return MHD_YES;
 }
 
-/* Digits only: what else the library lets pass would be read as another number by somebody. */
-static int check_framing(const struct gate *gate, const char *method, const char *version)
+/* A length is digits only, and fits: what else the library lets pass somebody would read as another
+ * number. */
+static int check_framing(const struct gate *gate, const char *method, const char *version,
+			 uint64_t *ret_length)
 {
 	if (gate->malformed || gate->transfer_encoding || gate->n_content_length > 1 ||
 	    gate->n_host > 1 || gate->n_content_type > 1)
@@ -144,28 +130,16 @@ static int check_framing(const struct gate *gate, const char *method, const char
 		return -ERR_FRAMING;
 	if (!is_token(slice_of(method)))
 		return -ERR_FRAMING;
-	for (size_t i = 0; i < gate->content_length.len; i++) {
-		if (gate->content_length.at[i] < '0' || gate->content_length.at[i] > '9')
-			return -ERR_FRAMING;
-	}
-	if (gate->n_content_length && gate->content_length.len == 0)
+	if (gate->n_content_length && slice_to_u64(gate->content_length, UINT64_MAX, ret_length))
 		return -ERR_FRAMING;
 	return gate->bytes > HTTP_HEAD_BYTES_MAX ? -ERR_HEAD_TOO_LARGE : 0;
 }
 
-static int check_length(const struct gate *gate, int64_t max_body_bytes, uint64_t *ret)
+static int check_length(const struct gate *gate, uint64_t length, int64_t max_body_bytes)
 {
-	uint64_t length;
-
 	if (gate->n_content_length == 0)
 		return -ERR_LENGTH_REQUIRED;
-	/* Digits only, so what does not parse is too big for 64 bits. */
-	if (slice_to_u64(gate->content_length, UINT64_MAX, &length))
-		return -ERR_FRAMING;
-	if (length > (uint64_t)max_body_bytes)
-		return -ERR_BODY_TOO_LARGE;
-	*ret = length;
-	return 0;
+	return length > (uint64_t)max_body_bytes ? -ERR_BODY_TOO_LARGE : 0;
 }
 
 /* ";" OWS "charset=" ("utf-8" in any case, quoted or not); nothing else may follow the type. */
@@ -221,6 +195,7 @@ int http_gate(struct MHD_Connection *connection, const struct endpoint_set *endp
 	      struct buf *head_text, struct http_head *ret)
 {
 	struct gate gate = {.head = ret, .text = head_text};
+	int length_err;
 	int err;
 
 	*ret = (struct http_head){.endpoint = NULL};
@@ -228,19 +203,17 @@ int http_gate(struct MHD_Connection *connection, const struct endpoint_set *endp
 	if (ret->endpoint)
 		gate.text_err = begin_text(head_text, method, ret->endpoint->path, version);
 	MHD_get_connection_values(connection, MHD_HEADER_KIND, collect, &gate);
-	err = check_framing(&gate, method, version);
+	err = check_framing(&gate, method, version, &ret->content_length);
 	if (err)
 		return err;
-	ret->body_comes = !gate.expects &&
-			  check_length(&gate, max_body_bytes, &ret->content_length) == 0 &&
-			  ret->content_length > 0;
+	length_err = check_length(&gate, ret->content_length, max_body_bytes);
+	ret->body_comes = !gate.expects && !length_err && ret->content_length > 0;
 	if (!ret->endpoint)
 		return -ERR_PATH;
 	if (strcmp(method, "POST") != 0)
 		return -ERR_METHOD;
-	err = check_length(&gate, max_body_bytes, &ret->content_length);
-	if (err)
-		return err;
+	if (length_err)
+		return length_err;
 	err = check_type(&gate, &ret->type);
 	return err ? err : gate.text_err;
 }

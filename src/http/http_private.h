@@ -27,6 +27,7 @@ struct http_call {
 	enum call_phase phase;
 	struct MHD_Connection *connection;
 	struct endpoint_set *endpoints; /* a reference, while a request is served */
+	struct slice uri;               /* as it came, with its query; the library's */
 	struct http_head head;
 	struct write_job *job; /* ours, but in CALL_COMMITTING */
 	int refusal;
@@ -106,9 +107,15 @@ void http_loop_stop(struct http_loop *loop);
 /* http_server.c: what notify_connection() keeps with a connection; NULL when it had no memory. */
 struct http_connection *http_connection_of(struct MHD_Connection *mhd);
 
+/* http_whole.c: false when something came that the library does not hand over. uri: with its query,
+ * as the library showed it first. */
+bool http_head_is_whole(struct MHD_Connection *mhd, const char *method, struct slice uri,
+			const char *version);
+
 /* callback_handler.c: the access handler, and what ends a request. */
 enum MHD_Result callback_handle(void *cls, struct MHD_Connection *connection, const char *url,
 				const char *method, const char *version, const char *upload_data,
 				size_t *upload_data_size, void **con_cls);
-void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd);
+void callback_begin(struct http_connection *connection, struct MHD_Connection *mhd,
+		    const char *uri);
 void callback_end(struct http_connection *connection);

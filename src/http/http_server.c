@@ -103,9 +103,8 @@ static void *notify_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	struct http_connection *connection = http_connection_of(mhd);
 
 	(void)cls;
-	(void)uri;
 	if (connection)
-		callback_begin(connection, mhd);
+		callback_begin(connection, mhd, uri);
 	return NULL;
 }
 

@@ -154,13 +154,6 @@ static const char *header(const struct request *request, const char *name, size_
 	return value;
 }
 
-/* A line break in a framing header is handed over as a longer name. */
-static bool is_folded(const char *name)
-{
-	return (strncasecmp(name, "Transfer-Encoding", 17) == 0 && name[17]) ||
-	       (strncasecmp(name, "Content-Length", 14) == 0 && name[14]);
-}
-
 static bool is_framed(const struct request *request)
 {
 	static const char *const once[] = {"Content-Length", "Content-Type",
@@ -175,7 +168,7 @@ static bool is_framed(const struct request *request)
 			return false;
 	}
 	for (size_t i = 0; i < request->n_headers; i++) {
-		if (!is_token(request->names[i]) || is_folded(request->names[i]))
+		if (!is_token(request->names[i]))
 			return false;
 		for (const char *c = request->values[i]; *c; c++) {
 			if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)

@@ -18,12 +18,15 @@
 #include "../../src/http/http_private.h"
 
 #define MHD_FAKE_HEADERS_MAX 128
+#define MHD_FAKE_HEAD_BYTES (1 << 17)
 
 struct mhd_fake {
 	struct http_connection connection;
 	union MHD_ConnectionInfo info;
-	char *names[MHD_FAKE_HEADERS_MAX];
-	char *values[MHD_FAKE_HEADERS_MAX];
+	char *text; /* the headers; NULL once they are in head */
+	size_t head_bytes;
+	const char *names[MHD_FAKE_HEADERS_MAX];
+	const char *values[MHD_FAKE_HEADERS_MAX];
 	size_t n_headers;
 	bool suspended;
 	/* The answer. */
@@ -36,6 +39,8 @@ struct mhd_fake {
 };
 
 static struct mhd_fake fake;
+/* The head as the library leaves it: strings where they came, in one run. */
+static char fake_head[MHD_FAKE_HEAD_BYTES];
 /* A loop that always sleeps, so that what is decided wakes it; nothing runs in it. */
 static struct http_loop fake_loop;
 
@@ -48,16 +53,23 @@ const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *m
 							enum MHD_ConnectionInfoType type, ...)
 {
 	(void)mhd;
-	fake.info.socket_context = &fake.connection;
-	return type == MHD_CONNECTION_INFO_SOCKET_CONTEXT ? &fake.info : NULL;
+	if (type == MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+		fake.info.header_size = fake.head_bytes;
+	else if (type == MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		fake.info.socket_context = &fake.connection;
+	else
+		return NULL;
+	return &fake.info;
 }
 
 int MHD_get_connection_values(struct MHD_Connection *mhd, enum MHD_ValueKind kind,
 			      MHD_KeyValueIterator iterator, void *context)
 {
 	(void)mhd;
-	for (size_t i = 0; i < fake.n_headers; i++)
-		iterator(context, kind, fake.names[i], fake.values[i]);
+	for (size_t i = 0; i < fake.n_headers; i++) {
+		if (!iterator(context, kind, fake.names[i], fake.values[i]))
+			break;
+	}
 	return (int)fake.n_headers;
 }
 
@@ -117,8 +129,8 @@ static void fake_stop(void)
 	http_loop_stop(&fake_loop);
 }
 
-/* text: "Name: value\n" for each header; it is cut in place and must live as long as the request.
- */
+/* text: "Name: value\n" for each header, or "Name: value\n fold\n" for one of them; it is cut in
+ * place by the first call. */
 static void fake_begin(struct http_server *server, char *text)
 {
 	memset(&fake, 0, sizeof(fake));
@@ -133,16 +145,52 @@ static void fake_begin(struct http_server *server, char *text)
 	/* As an acknowledged request of the same connection leaves it: it must not be taken for
 	 * this one's. */
 	fake.connection.call.result = (struct store_result){.event_id = 5};
-	for (char *line = text; *line;) {
+	fake.text = text;
+}
+
+/* A string of the head, with so many NULs behind it; where it is. */
+static const char *fake_lay(const char *string, size_t n_nuls)
+{
+	size_t len = strlen(string);
+	char *at = fake_head + fake.head_bytes;
+
+	assert_true(len + n_nuls <= sizeof(fake_head) - fake.head_bytes);
+	memcpy(at, string, len);
+	memset(at + len, '\0', n_nuls);
+	fake.head_bytes += len + n_nuls;
+	return at;
+}
+
+/* As the library: a folded line is added to the name of its header, which is then put elsewhere. */
+static char *fake_fold(const char *name, char *line)
+{
+	static char folded[256];
+	char *end = *line == ' ' ? strchr(line, '\n') : NULL;
+
+	if (!end)
+		return line;
+	*end = '\0';
+	snprintf(folded, sizeof(folded), "%s%s", name, fake_lay(line, 2) + 1);
+	fake.names[fake.n_headers - 1] = folded;
+	return end + 1;
+}
+
+static void fake_lay_head(const char **method, const char **path, const char **version)
+{
+	*method = fake_lay(*method, 1);
+	*path = fake_lay(*path, 1);
+	*version = fake_lay(*version, 2);
+	for (char *line = fake.text; *line;) {
 		char *end = strchr(line, '\n');
 		char *colon = strchr(line, ':');
 		assert_true(end && colon && colon < end && fake.n_headers < MHD_FAKE_HEADERS_MAX);
 		*end = *colon = '\0';
-		fake.names[fake.n_headers] = line;
-		fake.values[fake.n_headers++] = colon + 2;
-		line = end + 1;
+		fake.names[fake.n_headers] = fake_lay(line, 1);
+		fake.values[fake.n_headers++] = fake_lay(colon + 1, 2) + 1;
+		line = fake_fold(line, end + 1);
 	}
-	callback_begin(&fake.connection, fake_mhd());
+	fake_lay("", 2);
+	fake.text = NULL;
 }
 
 /* For as long as it takes: who tests has a deadline. */
@@ -168,6 +216,10 @@ static void fake_call(const char *method, const char *path, const char *version,
 	size_t len = upload.len;
 	void *context = NULL;
 
+	if (fake.text) {
+		fake_lay_head(&method, &path, &version);
+		callback_begin(&fake.connection, fake_mhd(), path);
+	}
 	assert_int_equal(
 		callback_handle(NULL, fake_mhd(), path, method, version, upload.at, &len, &context),
 		MHD_YES);
