@@ -372,7 +372,7 @@ def retry_storm(directory, minute_s=30.0, outage=4.95):
     daemon.configure(store={"path": daemon.store, "batch_limit": "16"})
     daemon.init().start(env=slow_disk(SYNC_US))
     sustainable = 16e6 / SYNC_US
-    platform = Platform(daemon, sustainable / 8, minute_s)
+    platform = Platform(daemon, sustainable / 10, minute_s)
     try:
         platform.run(minute_s)
         daemon.stop()
