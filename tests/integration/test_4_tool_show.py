@@ -173,7 +173,7 @@ def test_raw_on_a_terminal_is_masked_and_says_so(shop):
 
 def test_raw_with_reveal_is_unmasked_on_a_terminal(shop):
     text, stderr, code = on_terminal("--db", shop.store, "raw", "2", "--reveal")
-    assert (text.encode(), stderr, code) == (captured()[1], "", 0)
+    assert (text.encode(), stderr, code) == (captured()[1] + b"\n", "", 0)
 
 
 def test_raw_on_a_terminal_cannot_drive_it(damaged):

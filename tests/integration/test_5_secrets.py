@@ -358,7 +358,8 @@ LISTED = ["orders", "show I1", "show I1 --format csv", "events", "held", "attent
           "held show 1 --reveal", "held show 1 --format json", "export", "export --reveal",
           "replay --dry-run --to http://127.0.0.1:1/"]
 # Into a pipe these are the exact bytes, for a program; a terminal gets them escaped.
-EXACT = ["raw 1", "raw 1 --reveal", "raw 1 --headers", "export --format csv", "export --reveal --format csv"]
+EXACT = ["raw 1", "raw 1 --reveal", "raw 1 --headers", "export --format csv",
+         "export --reveal --format csv"]
 
 
 def send_evil(daemon):
