@@ -1,14 +1,15 @@
 """Are the harnesses able to fail? The promise is broken on purpose in a copy of the tree.
 
 Each mutant of mutant_table.py and mutant_corpora.py changes one place of the sources as a mistake
-would, is built, and must be caught by the harness that is there for it; so must the unchanged tree
-pass it, or the catch would mean nothing.
+would, is built, and must be caught by the harness that is there for it, which must say that the
+promise is broken. The unchanged tree must pass it, or the catch would mean nothing.
 
     tests/fault/mutants.py [NAME...]
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,30 +32,34 @@ def run(tree, command):
     return done.returncode, done.stdout
 
 
-def build(tree):
-    code, out = run(tree, ["make", "BUILD=build", "DEVELOPER=", "all", "build/tests/power",
-                           "build/tests/alloc", "build/tests/test_store_power", "fuzz-targets"])
+def build(tree, harnesses):
+    """What they run: the two programs, or what their commands name."""
+    words = {word for harness in harnesses for word in " ".join(harness).split()}
+    targets = {word for word in words if word.startswith(("build/tests/", "build/fuzz/"))}
+    if any(word.endswith(".py") for word in words):
+        targets |= {"all", "build/tests/fail_alloc.so", "build/tests/slow_disk.so"}
+    code, out = run(tree, ["make", "BUILD=build", "DEVELOPER=", *sorted(targets)])
     if code:
         raise SystemExit("mutants.py: the copy does not build:\n" + out[-2000:])
 
 
-def reason_of(out):
-    """What the harness said, in a line."""
-    if "WARNING: ThreadSanitizer: " in out:
-        return out[out.index("ThreadSanitizer: "):].splitlines()[0][:120]
+def pattern_of(mutant):
+    """What the harness says of this promise."""
+    command = " ".join(mutant[2])
+    return mutant[3] if len(mutant) > 3 else next(
+        pattern for program, pattern in mutant_table.REASONS if program in command)
+
+
+def reason_of(out, pattern):
+    """What the harness said, in a line, and whether it is about the promise. A life that fails
+    without a crash is one of a program that does not work."""
     for line in out.splitlines():
-        if line.startswith("{"):
-            figures = json.loads(line)
-            found = (figures.get("violations") or [""])[0]
-            if found:
-                return found[:120]
-        if " does not hold: " in line:
-            return line[:120]
-        if line.startswith("VIOLATION: "):
-            return line[11:131]
-        if line.startswith("E  "):
-            return line[1:].strip()[:120]
-    return out.strip().splitlines()[-1][:120] if out.strip() else ""
+        if "without a crash" in line:
+            return line[:120], False
+        found = re.search(pattern, line)
+        if found:
+            return line[max(0, found.start() - 40):][:120].strip(), True
+    return (out.strip().splitlines() or [""])[-1][:120], False
 
 
 def break_tree(tree, file, changes):
@@ -74,17 +79,21 @@ def break_tree(tree, file, changes):
 
 def try_mutant(tree, name):
     """True when it was caught."""
-    file, changes, harness = MUTANTS[name]
+    file, changes, harness, *_ = MUTANTS[name]
     text = break_tree(tree, file, changes)
+    began = time.monotonic()
     try:
-        build(tree)
+        build(tree, [harness])
         code, out = run(tree, harness)
     finally:
         with open(os.path.join(tree, file), "w") as f:
             f.write(text)
+    reason, fits = reason_of(out, pattern_of(MUTANTS[name]))
     # 1 is a harness's or pytest's own "it failed"; anything else means that it could not run.
-    print(f"{'caught' if code == 1 else 'NOT CAUGHT'}  {name}: {reason_of(out)}", flush=True)
-    return code == 1
+    caught = code == 1 and fits
+    print(f"{'caught' if caught else 'NOT CAUGHT'}  {name} ({time.monotonic() - began:.0f} s): "
+          f"{reason}", flush=True)
+    return caught
 
 
 def main():
@@ -97,8 +106,8 @@ def main():
     tree = os.path.join(directory, "tree")
     try:
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build"))
-        build(tree)
         harnesses = {tuple(MUTANTS[name][2]) for name in names}
+        build(tree, harnesses)
         sound = 0
         for harness in sorted(harnesses):
             code, out = run(tree, list(harness))

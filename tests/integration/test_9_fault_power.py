@@ -42,10 +42,13 @@ def test_whatever_a_power_loss_leaves_keeps_what_was_acked(record_property):
 
 def test_allocations_that_fail_make_no_false_ack_no_crash_and_no_leak(record_property):
     program = os.path.join(BUILD, "tests/alloc")
-    every = ["--every", str(round(1 / SHARE)) if LONG else "53"]
+    every = ["--every", str(round(1 / SHARE)) if LONG else "17"]
     warm, cold = run_lanes([[program, *every], [program, *every, "--cold"]])
     record_property("figures", json.dumps({"warm": warm, "cold": cold}))
-    assert min(warm["tried"], cold["tried"]) > 500
+    for one in warm, cold:
+        assert one["tried"] > 500
+        # Threads allocate in any order, so the last numbers may not come.
+        assert one["failed"] > 0.95 * one["tried"], "most numbers were of no allocation"
 
 
 def test_daemon_whose_allocations_fail_makes_no_false_ack_no_crash_and_no_hang(record_property):
