@@ -108,7 +108,8 @@ def main():
         publish(results)
         return 0
     wanted = os.environ.get("T") or ""
-    rows = [command for command in ROWS if wanted in command]
+    rows = [command for command in ROWS if wanted == command] or \
+        [command for command in ROWS if wanted in command]
     if not rows:
         sys.exit(f"long: no row has the word {wanted}; they are:\n" + "\n".join(ROWS))
     for command in rows:

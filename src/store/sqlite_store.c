@@ -170,7 +170,11 @@ static void close_store(struct store *base)
 		/* An empty log cannot be replayed into a backup that is put in this one's place. A
 		 * reader that is still there keeps it; that one is whole, too. */
 		sqlite3_busy_timeout(db, 0);
-		sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+		int code = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL,
+						     NULL);
+		/* Closing would try once more, and a sync that failed is not tried again. */
+		if (code != SQLITE_OK)
+			leave_log(store);
 		store_head_sync(&store->head_file);
 	}
 	release(store);

@@ -196,6 +196,22 @@ def test_failed_sync_of_a_checkpoint_ends_the_daemon_as_any_other(strace, make_d
     assert {"", "-wal"} <= files
 
 
+def test_failed_sync_at_the_end_is_not_tried_again(strace, make_daemon):
+    daemon = make_daemon().init().start()
+    assert daemon.post(captured()[0]).status == 200
+    tracer = Tracer(daemon, "fdatasync:error=EIO", "fsync")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.wait_exit(5) == 0
+    tracer.process.wait(5)
+    with open(tracer.path, errors="replace") as f:
+        calls = [re.search(r"fdatasync\(\d+<([^>]*)>", line) for line in f]
+    synced = [call.group(1) for call in calls if call]
+    assert daemon.store in synced and len(synced) == len(set(synced)), synced
+    daemon.start()
+    assert daemon.rows("SELECT count(*) FROM order_log") == [(1,)]
+    assert daemon.stop() == 0
+
+
 def test_file_system_that_turns_read_only_ends_the_acks_and_the_daemon(strace, make_daemon):
     daemon = make_daemon().init().start()
     assert daemon.post(callback("R0")).status == 200
