@@ -20,6 +20,8 @@ SAMPLES = os.path.join(ROOT, "tests/fixtures/shansong")
 TOKEN = "test-token-0123456789"
 SECRET = "test-secret-0123456789"
 DEADLINE_S = 20
+# A command in the background of a script ignores it, and so would every program started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # make check-long: everything of which make check has a sample, or a share of it.
 LONG = os.environ.get("ORDERHOOK_LONG", "0") not in ("", "0")
 SHARE = float(os.environ.get("ORDERHOOK_SHARE") or 1)
