@@ -23,7 +23,8 @@ FIGURES = re.compile(r"    (test_\w+(?:\[[^\]]*\])?): (.*) \((\d+) s\)$")
 ROWS = (
     "make check",
     "ORDERHOOK_LONG=1 make check T=9_fault_calls",
-    "ORDERHOOK_LONG=1 make check T=9_fault_power",
+    "ORDERHOOK_LONG=1 make check T=9_fault_power C=power_loss",
+    "ORDERHOOK_LONG=1 make check T=9_fault_power C=allocations",
     "ORDERHOOK_LONG=1 make check T=9_fault_overload",
     "ORDERHOOK_LONG=1 make check T=9_verify",
     "ORDERHOOK_LONG=1 make check T=5_json",

@@ -75,7 +75,7 @@ MUTANTS = {
         ("err = statement_run(connection, &store->statements[W_commit]);",
          "statement_run(connection, &store->statements[W_commit]);")], FAIL),
     "log never synced": ("src/store/sqlite_gather.c", LOG_NEVER_SYNCED,
-                         pytest("test_9_fault_calls", "the_answer_comes_after_the_sync"),
+                         pytest("test_9_fault_calls", "each_answer_comes_after"),
                          r"^E .*fdatasync"),
     "log never synced, seen by its VFS": (
         "src/store/sqlite_gather.c", LOG_NEVER_SYNCED, unit("test_gather")),
@@ -115,6 +115,9 @@ MUTANTS = {
          "\t}")], POWER),
     "head never synced": ("src/store/store_head.c", [
         ("if (cause || fdatasync(file->fd) != 0) {", "if (cause) {")], POWER),
+    "log of a killed daemon not synced at the start": ("src/store/sqlite_chain.c", [
+        ("int err = store_sync_path(store->wal_path, 0, problem);", "int err = 0;")],
+        ["build/tests/power", "--states", "100", "--seed", "1500"]),
     "directory of the head not synced": ("src/store/sqlite_chain.c", [
         ("err = store_sync_path(directory, O_DIRECTORY, problem);", "err = 0;")], POWER),
     "synced word of the head overwritten": ("src/store/store_head.c", [

@@ -356,7 +356,8 @@ static bool one_state(const struct replay *replay, const struct life *life, stru
 	disk_use(disk, rng_next(rng));
 	sqlite3_randomness(0, NULL);
 	fine = start_again(now, disk);
-	if (fine && crashes + 1 < CRASHES_MAX && rng_below(rng, 6) == 0) {
+	if (fine && crashes + 1 < CRASHES_MAX &&
+	    rng_below(rng, style == CRASH_KILLED ? 2 : 6) == 0) {
 		struct replay again;
 		figures.again++;
 		replay_init(&again, disk, rng_next(rng));

@@ -120,6 +120,23 @@ def test_head_is_written_with_each_batch_and_synced_every_second(strace, make_da
     assert daemon.stop() == 0
 
 
+def test_log_that_a_killed_daemon_left_is_synced_before_the_head_names_it(strace, make_daemon):
+    """Or a power loss now would leave a head that names what never was on a disk."""
+    daemon = make_daemon().init().start()
+    assert daemon.post(captured()[0]).status == 200
+    daemon.stop(signal.SIGKILL)
+    path = os.path.join(daemon.dir, "strace")
+    daemon.start(wrap=("strace", "-D", "-f", "-y", "-o", path, "-e",
+                       "trace=fsync,fdatasync,pwrite64"))
+    assert daemon.stop() == 0
+    wait_until(lambda: "exited with 0" in open(path, errors="replace").read())
+    calls = re.findall(r"(fsync|fdatasync|pwrite64)\(\d+<([^>]*)>", open(path).read())
+    synced = min(i for i, (call, file) in enumerate(calls)
+                 if file.endswith("-wal") and call != "pwrite64")
+    named = min(i for i, call in enumerate(calls) if call == ("pwrite64", daemon.store + ".head"))
+    assert synced < named, calls
+
+
 def test_failed_sync_is_never_tried_again_and_ends_the_daemon(strace, make_daemon):
     daemon = make_daemon().init().start()
     path = os.path.join(daemon.dir, "strace")
