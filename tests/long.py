@@ -22,11 +22,14 @@ COUNTS = re.compile(r"(\d+) passed, (\d+) failed")
 FIGURES = re.compile(r"    (test_\w+(?:\[[^\]]*\])?): (.*) \((\d+) s\)$")
 ROWS = (
     "make check",
-    "ORDERHOOK_LONG=1 make check T=9_fault_calls",
+    "ORDERHOOK_LONG=1 make check T=9_fault_calls C=killed",
+    "ORDERHOOK_LONG=1 make check T=9_fault_calls C=failing_system_calls",
     "ORDERHOOK_LONG=1 make check T=9_fault_power C=power_loss",
     "ORDERHOOK_LONG=1 make check T=9_fault_power C=allocations",
     "ORDERHOOK_LONG=1 make check T=9_fault_overload",
+    "ORDERHOOK_LONG=1 make check T=9_fault_disk",
     "ORDERHOOK_LONG=1 make check T=9_verify",
+    "ORDERHOOK_LONG=1 make check T=5_damaged",
     "ORDERHOOK_LONG=1 make check T=5_json",
     "ORDERHOOK_LONG=1 make check T=6_judge",
     "ORDERHOOK_LONG=1 make check T=9_million",
@@ -37,6 +40,7 @@ ROWS = (
     "make check T=9_fault_calls C=failing_system_calls SANITIZE=address,undefined",
     "FUZZ_SECONDS=60 make fuzz",
     "make coverage",
+    "ORDERHOOK_LONG=1 make check T=9_fault_calls C=harnesses_catch",
 )
 
 
@@ -89,7 +93,8 @@ def publish(results):
     text = []
     for command in ROWS:
         if command not in results:
-            raise SystemExit(f"long: there are no figures of `{command}`; run make check-long")
+            print(f"long: there are no figures of `{command}`; run make check-long")
+            continue
         one = results[command]
         text += [f"    $ {command}", *("    " + line for line in one["lines"]),
                  f"    {one['passed']} passed, {one['failed']} failed, {one['seconds']} s", ""]
