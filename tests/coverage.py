@@ -14,8 +14,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = "build/coverage"
 LEAST_PERCENT = {"base": 95, "domain": 95, "platform": 95, "store": 95, "pipeline": 95}
-INTEGRATION = ("1_main_job", "3_daemon", "4_attention", "4_backup", "4_rejudge", "5_control",
-               "5_explain", "5_held", "9_fault_disk", "9_verify")
+INTEGRATION = ("1_main_job", "3_daemon", "4_attention", "4_backup", "4_rejudge", "5_care",
+               "5_control", "5_explain", "5_held", "9_fault_disk", "9_verify")
 
 
 def check(done, what):

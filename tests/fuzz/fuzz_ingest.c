@@ -10,6 +10,7 @@
  * empty line, the body. "x-sign: flat" or "envelope" has the body signed by the owner of the key.
  */
 #include <errno.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <regex.h>
 #include <strings.h>
@@ -181,6 +182,9 @@ static bool is_framed(const struct request *request)
 	length = header(request, "Content-Length", &n);
 	if (n && (!length[0] || strspn(length, "0123456789") != strlen(length)))
 		return false;
+	errno = 0;
+	if (n && strtoull(length, NULL, 10) == ULLONG_MAX && errno == ERANGE)
+		return false;
 	header(request, "Host", &n);
 	if (strcmp(request->line[2], "HTTP/1.1") == 0)
 		return n == 1;
@@ -208,11 +212,7 @@ static int expected_length(const struct request *request)
 
 	if (!n)
 		return 411;
-	errno = 0;
 	unsigned long long bytes = strtoull(length, NULL, 10);
-	/* The library answers what is over 64 bits by itself. */
-	if (errno)
-		return 400;
 	return bytes > BODY_BYTES_MAX ? 413 : 200;
 }
 
