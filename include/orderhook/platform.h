@@ -96,8 +96,7 @@ struct sign_match {
 struct sign_matches {
 	struct sign_match list[SIGN_MATCHES_MAX];
 	size_t n;
-	bool all_tried; /* false: the limit of time was met first, the endpoint's own were tried
-			   first */
+	bool all_tried; /* false: too much was to be hashed; the endpoint's own were tried first */
 };
 
 struct platform {

@@ -215,11 +215,25 @@ static void close_listener(struct listener *listener, const char *address)
 	listener->fd = -1;
 }
 
+/* told: that the store has failed. What became of it since the writer's last look is told here. */
+static int release_store(struct store *store, bool told)
+{
+	int err = store ? store->ops->check_file(store) : 0;
+
+	if (err && !told)
+		log_message(MESSAGE_STORE_FAILED, NULL,
+			    "store: %s (%s); its log is left as it is, with what was acknowledged",
+			    err_text(err), store_problem(store));
+	store_close(store);
+	return err;
+}
+
 /* Whatever was made goes, last first. The store's lock is held until its sockets are gone. The
  * writer's failure, 0 without one. */
 static int daemon_release(struct daemon *daemon)
 {
 	int failure;
+	int err;
 
 	/* Its pages and its control ask the writer. */
 	admin_server_stop(daemon->admin);
@@ -230,10 +244,10 @@ static int daemon_release(struct daemon *daemon)
 	writer_free(daemon->writer);
 	close_listener(&daemon->http_listener, daemon->config->server.listen);
 	close_listener(&daemon->admin_listener, daemon->config->server.admin_listen);
-	store_close(daemon->store);
+	err = release_store(daemon->store, failure != 0);
 	endpoint_set_unref(daemon->endpoints);
 	config_free(daemon->config);
-	return failure;
+	return failure ? failure : err;
 }
 
 /* refused: why the last reload was not taken over, NULL if it was. */

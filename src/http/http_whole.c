@@ -6,7 +6,8 @@
  * stayed white space. What it does not hand over leaves a hole in the run: whatever stands behind a
  * NUL, or a line that it took for the empty one. A folded line, which 0.9.75 adds to the NAME of
  * its header ("Host:", folded "x", comes as "Hostx"), makes it put that name elsewhere. So one walk
- * from the method to the end of the head finds all of them, whatever the header is called.
+ * from the method to the end of the head finds them, whatever the header is called; but not a NUL
+ * right before a bare LF, which leaves the same bytes as CR LF.
  */
 #include <string.h>
 

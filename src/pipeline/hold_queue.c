@@ -18,9 +18,10 @@
 /* No token is left to strangers below this. */
 #define RESERVED_US (WINDOW_US / 2)
 
-/* The writer comes within a second: until then ours have room for all that the bucket lets in. */
-_Static_assert(HOLD_QUEUE_MAX - HOLD_QUEUE_STRANGERS >= WRITER_HOLDS_PER_SECOND,
-	       "a second's worth of ours has room");
+/* The writer comes within a second: until then ours have room for all that the bucket lets in, what
+ * it holds and what a second adds. */
+_Static_assert(HOLD_QUEUE_MAX - HOLD_QUEUE_STRANGERS >= 2 * WRITER_HOLDS_PER_SECOND,
+	       "ours of a second have room");
 
 void write_hold_free(struct write_hold *hold)
 {

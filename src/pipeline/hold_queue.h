@@ -6,7 +6,7 @@
 
 #include "orderhook/writer.h"
 
-#define HOLD_QUEUE_MAX 192
+#define HOLD_QUEUE_MAX 264
 #define HOLD_QUEUE_STRANGERS 64 /* no stranger is put behind that many */
 
 struct hold_queue {

@@ -7,7 +7,8 @@
  * tells which mistake fits, never what the right sign would have been.
  *
  * The daemon's admin thread waits for it, so there is a limit to what is hashed. The endpoint's own
- * secrets come first: only with hundreds of others and a body of many kilobytes is one not tried.
+ * secrets come first: with hundreds of others and a body of many kilobytes, or with a body of many
+ * megabytes, not all are tried.
  */
 #include <string.h>
 

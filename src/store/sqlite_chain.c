@@ -199,13 +199,8 @@ int sqlite_head_check(struct sqlite_store *store, struct connection *connection,
 int sqlite_head_open(struct sqlite_store *store, struct buf *problem)
 {
 	char directory[STORE_PATH_BYTES];
-	/* A process that was killed between a commit's write and its sync leaves events that the
-	 * kernel shows and no disk has. The head, which is about to name them, must not outlive
-	 * them. */
-	int err = store_sync_path(store->wal_path, 0, problem);
+	int err = store_head_open(store->path, store->head_anew, &store->head_file, problem);
 
-	if (!err)
-		err = store_head_open(store->path, store->head_anew, &store->head_file, problem);
 	/* The file may be new, now or by a process that did not get here. */
 	store_directory_of(store->path, directory);
 	if (!err)

@@ -111,10 +111,13 @@ int sqlite_file_identify(struct sqlite_store *store)
 {
 	int err = identify_file(store->path, &store->file);
 
-	if (!err)
-		err = identify_file(store->wal_path, &store->wal);
-	if (!err)
-		err = find_stamp_page(store);
+	return err ? err : identify_file(store->wal_path, &store->wal);
+}
+
+int sqlite_file_find_stamp(struct sqlite_store *store)
+{
+	int err = find_stamp_page(store);
+
 	return err ? err : look_into_file(store);
 }
 

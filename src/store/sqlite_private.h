@@ -250,6 +250,8 @@ void sqlite_store_roll_back(struct sqlite_store *store);
 int sqlite_store_flush_counts(struct sqlite_store *store);
 /* sqlite_file.c. Remembers what the files are, as soon as the connection is open. */
 int sqlite_file_identify(struct sqlite_store *store);
+/* Remembers where the stamp lies, which a migration may move. */
+int sqlite_file_find_stamp(struct sqlite_store *store);
 /* Are both files still the ones that were opened, not shorter than they were, and of this store?
  * -ERR_STORE_MOVED, _CORRUPT. */
 int sqlite_store_check_file(struct sqlite_store *store);

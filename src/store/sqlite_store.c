@@ -164,7 +164,8 @@ static void close_store(struct store *base)
 	struct sqlite_store *store = store_of(base);
 	sqlite3 *db = store->connection.db;
 
-	if (store->failed) {
+	/* Copying the log into a file that was cut, or is another one, would lose what it has. */
+	if (sqlite_store_check_file(store)) {
 		leave_log(store);
 	} else {
 		/* An empty log cannot be replayed into a backup that is put in this one's place. A
@@ -350,6 +351,14 @@ static int open_locked(struct sqlite_store *store, const char *environment,
 		err = open_files(store, problem);
 	if (!err)
 		err = sqlite_store_failed(store, migrate(store, migrations));
+	if (!err)
+		err = sqlite_store_failed(store, sqlite_file_find_stamp(store));
+	/* A process that was killed between a commit's write and its sync leaves events that the
+	 * kernel shows and no disk has. The head, which is about to name them, must not outlive
+	 * them. Where that sync has failed before, the kernel may say now that it has not: that is
+	 * not seen. */
+	if (!err)
+		err = store_sync_path(store->wal_path, 0, problem);
 	if (!err)
 		err = sqlite_head_open(store, problem);
 	/* Events are taken whatever has become of the ring. */

@@ -75,17 +75,20 @@ int attention_files(const struct attention *attention, struct findings *findings
 	struct stat st;
 	int len = snprintf(wal, sizeof(wal), "%s-wal", attention->store_path);
 
-	/* A log is used again from its start, so a long one means that something keeps it. */
+	/* A log is used again from its start, so a long one means that something keeps it, or has.
+	 */
 	if (len > 0 && len < PATH_BYTES && stat(wal, &st) == 0 &&
 	    st.st_size > attention->wal_bytes) {
 		char next[NEXT_BYTES];
 		snprintf(next, sizeof(next), "fuser -v %s", wal);
 		store_log_readers_at(attention->store_path, &readers);
 		findings_add(findings, "store", wal, 0, next,
-			     "the log has %lld MiB, more than %lld: %s keeps it from being used "
-			     "again",
+			     "the log has %lld MiB, more than %lld: %s%s",
 			     (long long)(st.st_size / MIB), (long long)(attention->wal_bytes / MIB),
-			     readers.len ? readers.data : "a reader");
+			     readers.len ? readers.data : "nobody is seen to read it now",
+			     readers.len ? " keeps it from being used again"
+					 : "; it is used again from its beginning, and a clean "
+					   "stop makes it short");
 	}
 	look_at_room(attention, findings);
 	return 0;

@@ -514,7 +514,7 @@ def test_reader_that_keeps_the_log_is_named(make_daemon, hold_snapshot):
     assert float(re.search(r"^orderhook_wal_bytes (\S+)", text, re.M).group(1)) > 64 * 1024 * 1024
     reader.stdin.close()
     reader.wait()
-    assert "a reader keeps it" in who_keeps_the_log(daemon)
+    assert "nobody is seen to read it now" in who_keeps_the_log(daemon)
     # It ends: the log is used again from its beginning instead of growing.
     for n in range(3):
         connection.send(request(PATH, body.replace(b'"R"', b'"T%d"' % n)))
@@ -544,6 +544,28 @@ def test_reader_is_named_by_attention_where_the_daemon_may_not_see_it(make_daemo
     assert f"process {reader.pid} (sqlite3) keeps it" in who_keeps_the_log(daemon)
     assert re.findall(r"process (\d+)", who_keeps_the_log(daemon)) == [str(reader.pid)]
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["overwritten", "cut"])
+def test_stop_copies_no_log_into_a_database_that_was_harmed(make_daemon, how):
+    daemon = make_daemon().init().start()
+    for n in range(40):
+        assert daemon.post(callback(f"STOP{n}")).status == 200
+    assert daemon.stop() == 0
+    daemon.start()
+    assert daemon.post(callback("STOP-last")).status == 200
+    if how == "cut":
+        os.truncate(daemon.store, os.path.getsize(daemon.store) // 2 // 4096 * 4096)
+    else:
+        with open(daemon.store, "r+b") as f:
+            f.write(os.urandom(os.path.getsize(daemon.store)))
+    daemon.process.send_signal(signal.SIGTERM)
+    paths = [daemon.store, daemon.store + "-wal"]
+    left = [open(path, "rb").read() for path in paths]
+    assert daemon.wait_exit() == 74 and len(left[1]) > 4096
+    assert [open(path, "rb").read() for path in paths] == left
+    assert "its log is left as it is" in daemon.log_text() or \
+        "nothing more is acknowledged" in daemon.log_text()
 
 
 # ---------------------------------------------------------------------- junk and events -
