@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -88,6 +89,13 @@ def page_lines(command, counted, lines):
     return found
 
 
+def wrapped(line):
+    """As lines of the page, a long one going on further in."""
+    indent = " " * (4 + len(line) - len(line.lstrip()))
+    return textwrap.wrap(line.strip(), 108, initial_indent=indent, subsequent_indent=indent + "  ",
+                         break_long_words=False, break_on_hyphens=False)
+
+
 def publish(results):
     """Between the markers of docs/testing.md."""
     text = []
@@ -96,7 +104,7 @@ def publish(results):
             print(f"long: there are no figures of `{command}`; run make check-long")
             continue
         one = results[command]
-        text += [f"    $ {command}", *("    " + line for line in one["lines"]),
+        text += [f"    $ {command}", *(part for line in one["lines"] for part in wrapped(line)),
                  f"    {one['passed']} passed, {one['failed']} failed, {one['seconds']} s", ""]
     with open(PAGE, encoding="utf-8") as f:
         before = f.read()

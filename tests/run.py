@@ -125,7 +125,7 @@ def in_words(figures):
              if not isinstance(value, (dict, list))]
     inner = [f"{name}: " + ", ".join(f"{key} {value}" for key, value in sorted(members.items()))
              for name, members in figures.items() if isinstance(members, dict)]
-    return "; ".join([", ".join(plain), *inner]).replace("_", " ")
+    return "; ".join(([", ".join(plain)] if plain else []) + inner).replace("_", " ")
 
 
 def run_pytest(totals, files, case, build=BUILD, label="", lanes=LANES, env=()):
