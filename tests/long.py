@@ -17,6 +17,10 @@ import textwrap
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
+
+import markers  # noqa: E402
+
 PAGE = os.path.join(ROOT, "docs/testing.md")
 KEPT = os.path.join(ROOT, "build/long.json")
 COUNTS = re.compile(r"(\d+) passed, (\d+) failed")
@@ -106,14 +110,7 @@ def publish(results):
         one = results[command]
         text += [f"    $ {command}", *(part for line in one["lines"] for part in wrapped(line)),
                  f"    {one['passed']} passed, {one['failed']} failed, {one['seconds']} s", ""]
-    with open(PAGE, encoding="utf-8") as f:
-        before = f.read()
-    after, found = re.subn(r"(<!-- long -->\n).*?(<!-- /long -->)",
-                           lambda m: m[1] + "\n".join(text) + m[2], before, flags=re.S)
-    if found != 1:
-        raise SystemExit("long: docs/testing.md needs the markers <!-- long --> and <!-- /long -->")
-    with open(PAGE, "w", encoding="utf-8") as f:
-        f.write(after)
+    markers.put(PAGE, "long", "\n".join(text).rstrip("\n"))
 
 
 def main():

@@ -6,13 +6,16 @@ markers there: <!-- bench --> and <!-- /bench -->. Prints what it changed.
 
 import json
 import os
-import re
 import shutil
 import sys
 
 import bench
 
 ROOT = bench.ROOT
+sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
+
+import markers  # noqa: E402
+
 DOCUMENTS = ("README.md", "README.zh-CN.md", "docs/performance.md")
 
 # Of a reader's interest, in this order: name in results.json, English, Chinese.
@@ -81,21 +84,6 @@ def performance(run):
                       "![The same as curves](performance.svg)"])
 
 
-def put(path, text):
-    """Replaces what stands between the markers; True when that changed the document."""
-    with open(os.path.join(ROOT, path), encoding="utf-8") as f:
-        before = f.read()
-    after, found = re.subn(r"(<!-- bench -->\n).*?(<!-- /bench -->)",
-                           lambda m: m[1] + text + "\n" + m[2], before, flags=re.S)
-    if found != 1:
-        raise SystemExit(f"publish: {path} needs the markers <!-- bench --> and <!-- /bench --> "
-                         "once")
-    if after != before:
-        with open(os.path.join(ROOT, path), "w", encoding="utf-8") as f:
-            f.write(after)
-    return after != before
-
-
 def main():
     path = os.path.join(bench.OUT, "results.json")
     if not os.path.exists(path):
@@ -104,7 +92,9 @@ def main():
         run = json.load(f)
     texts = (readme(run, 0), readme(run, 1), performance(run))
     for document, text in zip(DOCUMENTS, texts):
-        print(f"{'written' if put(document, text) else 'as it was'}: {document}")
+        changed = "written" if markers.put(os.path.join(ROOT, document), "bench", text) \
+            else "as it was"
+        print(f"{changed}: {document}")
     shutil.copy(os.path.join(bench.OUT, "plot.svg"), os.path.join(ROOT, "docs/performance.svg"))
     print("written: docs/performance.svg")
     return 0

@@ -151,7 +151,7 @@ def run_start(bench, point):
 
 def run_running(bench, point):
     key = prepare(bench, point.phase)
-    descriptors = bench.descriptors()
+    descriptors = bench.daemon.descriptors()
     bench.plan.arm(point.n, point.onwards)
     try:
         act(bench, point.phase, key)

@@ -173,14 +173,11 @@ class Bench:
             self.running = False
         self.start()
 
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.daemon.process.pid}/fd"))
-
     def expect_descriptors(self, before):
         try:
-            wait_until(lambda: self.descriptors() <= before, LIMIT_S)
+            wait_until(lambda: self.daemon.descriptors() <= before, LIMIT_S)
         except AssertionError:
-            raise Violation(f"{self.descriptors() - before} descriptors were left open")
+            raise Violation(f"{self.daemon.descriptors() - before} descriptors were left open")
 
     def close(self):
         """Of a daemon whose points are all done; a leak is found by the sanitizer now."""
@@ -188,6 +185,7 @@ class Bench:
             raise Violation(f"it was stopped and ended with {self.daemon.process.returncode}")
 
     def throw_away(self):
+        self.running = False
         self.daemon.stop(signal.SIGKILL)
 
 
@@ -368,7 +366,7 @@ def run_attached(bench, point):
     key = prepare(bench, point.phase)
     strace = Strace(bench, point.thread, *inject_of(point))
     killed = {-signal.SIGKILL} if point.error == "KILL" else set()
-    descriptors = bench.descriptors()
+    descriptors = bench.daemon.descriptors()
     try:
         status = act(bench, point.phase, key)
         if point.phase == "stop":
@@ -428,7 +426,7 @@ def choose(all_points, sample, seed):
         kind = (point.phase, point.call, point.error)
         (rest if kind in seen else first).append(point)
         seen.add(kind)
-    return (first + rest)[:sample or len(all_points)]
+    return (first + rest)[:sample]
 
 
 def run_points(some, make_bench, one_point, tell=None):
@@ -464,13 +462,11 @@ def run_points(some, make_bench, one_point, tell=None):
                 outcome = str(why)
                 outcomes[outcome] += 1
                 bench.throw_away()
-                bench.running = False
                 fresh = True
             except (Violation, AssertionError, OSError) as why:
                 outcome = f"VIOLATION {why}"
                 figures["violations"].append(f"{' '.join(map(str, point))}: {why}")
                 bench.throw_away()
-                bench.running = False
                 fresh = True
             if tell:
                 tell(f"{' '.join(map(str, point))}: {outcome}")

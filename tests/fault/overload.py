@@ -265,12 +265,12 @@ def closed_when_time_is_up(daemon, slow, began, before, longest_s):
     """When the daemon had closed all of them. Whoever drips goes on."""
     def all_are_closed():
         slow.go_on()
-        return daemon_descriptors(daemon) <= before
+        return daemon.descriptors() <= before
 
     try:
         wait_until(all_are_closed, longest_s)
     except AssertionError:
-        raise Violation(f"{daemon_descriptors(daemon) - before} slow connections are still open "
+        raise Violation(f"{daemon.descriptors() - before} slow connections are still open "
                         f"after {time.monotonic() - began:.0f} s") from None
     return time.monotonic() - began
 
@@ -287,10 +287,10 @@ def slow_sockets(directory, sockets=5000, timeout_s=30, honest=200, asking_much=
     try:
         daemon.post(callback("asked"))
         before = memory_kib(daemon.process.pid, "VmRSS")
-        descriptors = daemon_descriptors(daemon)
+        descriptors = daemon.descriptors()
         began = time.monotonic()
         slow = Slow(daemon.address, sockets, asking_much)
-        wait_until(lambda: daemon_descriptors(daemon) > sockets, timeout_s)
+        wait_until(lambda: daemon.descriptors() > sockets, timeout_s)
         opened = time.monotonic() - began
         callers = Callers(daemon.address)
         for i in range(honest):
@@ -316,10 +316,6 @@ def slow_sockets(directory, sockets=5000, timeout_s=30, honest=200, asking_much=
             "acked_p99_s": percentile([after for _, _, after, _ in callers.done], 0.99),
             "slow_closed_after_s": round(closed, 1), "grown_kib": grown,
             "grown_per_connection_kib": round(grown / len(slow.socks), 1), "exit": code}
-
-
-def daemon_descriptors(daemon):
-    return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
 
 
 class Platform:

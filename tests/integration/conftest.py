@@ -328,6 +328,10 @@ class Daemon:
             self.look_at_what_is_left()
         return self.process.returncode if self.process else None
 
+    def descriptors(self):
+        """How many are open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def connect(self):
         return Connection(self.address)
 
