@@ -38,7 +38,7 @@ def test_killed_at_random_moments_it_loses_nothing_it_acked(record_property):
 
 
 def test_killed_while_whole_orders_are_played_it_agrees_with_the_simulators_ledger(record_property):
-    figures = kill_simulated.run(how_many(40, 4000), seed=1)
+    figures = kill_simulated.run(how_many(120, 4000), seed=1)
     record_property("figures", json.dumps(figures))
     assert "violations" not in figures, figures["violations"]
     assert figures["forgeries_sent"] > 0 and figures["killed_in_load"] > 3
