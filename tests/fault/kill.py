@@ -265,21 +265,30 @@ class Lane:
         if found:
             raise Violation(f"the log has {found[:3]}")
 
-    def cycle(self):
+    def live(self, wait_served, spend, load_s):
+        """Starts a daemon that is to be killed now: a quarter of them in the start, the others in
+        the load; then true. spend(seconds) lets time pass."""
         began = time.monotonic()
         self.spawn()
         if self.random.random() < 0.25:
             self.kills["start"] += 1
-            self.serve(began + self.random.random() * self.first_ack_s)
-        else:
-            self.kills["load"] += 1
-            if not self.serve(began + HANG_S, stop_at_ack=True):
-                raise Violation(f"nothing was acknowledged within {HANG_S} s: {self.tail()}")
-            self.first_ack_s += (time.monotonic() - began - self.first_ack_s) / 10
-            self.serve(time.monotonic() + self.random.random() * 0.012)
-            # Beside the daemon, or below after its end: then this reader recovers the log.
-            if self.random.random() < 0.5:
-                self.ledger.check()
+            spend(self.random.random() * self.first_ack_s)
+            return False
+        self.kills["load"] += 1
+        wait_served()
+        self.first_ack_s += (time.monotonic() - began - self.first_ack_s) / 10
+        spend(self.random.random() * load_s)
+        return True
+
+    def wait_ack(self):
+        if not self.serve(time.monotonic() + HANG_S, stop_at_ack=True):
+            raise Violation(f"nothing was acknowledged within {HANG_S} s: {self.tail()}")
+
+    def cycle(self):
+        # Beside the daemon, or below after its end: then this reader recovers the log.
+        if self.live(self.wait_ack, lambda seconds: self.serve(time.monotonic() + seconds), 0.012) \
+                and self.random.random() < 0.5:
+            self.ledger.check()
         self.kill()
         if self.random.random() < 0.5:
             self.ledger.check()

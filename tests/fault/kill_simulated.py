@@ -83,21 +83,6 @@ def wait_healthy(lane):
             raise Violation(f"a daemon that was killed does not start again: {lane.tail()}")
 
 
-def live_and_die(lane):
-    """A quarter of the kills hit the start, as in kill.py, the others the load."""
-    began = time.monotonic()
-    lane.spawn()
-    if lane.random.random() < 0.25:
-        lane.kills["start"] += 1
-        time.sleep(lane.random.random() * lane.first_ack_s)
-    else:
-        lane.kills["load"] += 1
-        wait_healthy(lane)
-        lane.first_ack_s += (time.monotonic() - began - lane.first_ack_s) / 10
-        time.sleep(lane.random.random() * 0.05)
-    lane.kill()
-
-
 def play(lane, orders, seed):
     """Kills until the simulator has played its orders."""
     simulator = simulate(lane, orders, seed)
@@ -106,7 +91,8 @@ def play(lane, orders, seed):
         while simulator.poll() is None:
             if time.monotonic() > end:
                 raise Violation(f"the orders were not played within {HANG_S} s: {lane.tail()}")
-            live_and_die(lane)
+            lane.live(lambda: wait_healthy(lane), time.sleep, 0.05)
+            lane.kill()
     finally:
         simulator.kill()
         simulator.wait()
